@@ -1,0 +1,3 @@
+//! Open and sealed batches per partition, the memory budget, completion cells.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Administration: topics, configuration, the cluster.
+
+#![forbid(unsafe_code)]

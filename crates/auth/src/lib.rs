@@ -1,0 +1,3 @@
+//! SASL mechanisms as state machines, and secrets.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! An embedded Kafka broker that any client can talk to.
+
+#![forbid(unsafe_code)]

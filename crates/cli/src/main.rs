@@ -1,0 +1,5 @@
+//! The milena command line.
+
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Immutable cluster snapshots and who needs what.
+
+#![forbid(unsafe_code)]

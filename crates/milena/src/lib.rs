@@ -1,0 +1,3 @@
+//! An Apache Kafka client in pure Rust.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Partitioners: murmur2, sticky.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The producer: a thin driver over the cores.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The sans-IO cores of the client.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Typed calls: route, version, deadline, retry.
+
+#![forbid(unsafe_code)]

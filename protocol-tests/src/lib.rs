@@ -1,0 +1,1 @@
+//! Golden bytes, differential tests and tests against a real Kafka.
