@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::schema::{Field, Kind, Message, Scalar, Struct, Type, Versions};
 
 /// The source of the module of one message.
-pub fn module(message: &Message, response: Option<&str>) -> String {
+pub(super) fn module(message: &Message, response: Option<&str>) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "//! {}\n", summary(message));
     let _ = writeln!(
@@ -598,7 +598,7 @@ fn local(name: &str) -> String {
 }
 
 /// A field name in Rust's style.
-pub fn ident(name: &str) -> String {
+pub(super) fn ident(name: &str) -> String {
     let chars: Vec<char> = name.chars().collect();
     let mut out = String::new();
     for (at, &c) in chars.iter().enumerate() {

@@ -7,15 +7,15 @@ use serde::Deserialize;
 
 /// A range of versions; `max` is `i16::MAX` when it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Versions {
-    pub min: i16,
-    pub max: i16,
+pub(super) struct Versions {
+    pub(super) min: i16,
+    pub(super) max: i16,
 }
 
 impl Versions {
-    pub const NONE: Self = Self { min: 1, max: 0 };
+    pub(super) const NONE: Self = Self { min: 1, max: 0 };
 
-    pub fn parse(text: &str) -> Result<Self> {
+    pub(super) fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
         if text == "none" || text.is_empty() {
             return Ok(Self::NONE);
@@ -33,15 +33,15 @@ impl Versions {
         })
     }
 
-    pub fn is_empty(self) -> bool {
+    pub(super) fn is_empty(self) -> bool {
         self.min > self.max
     }
 
-    pub fn covers(self, other: Self) -> bool {
+    pub(super) fn covers(self, other: Self) -> bool {
         other.is_empty() || (self.min <= other.min && self.max >= other.max)
     }
 
-    pub fn intersect(self, other: Self) -> Self {
+    pub(super) fn intersect(self, other: Self) -> Self {
         Self {
             min: self.min.max(other.min),
             max: self.max.min(other.max),
@@ -49,7 +49,7 @@ impl Versions {
     }
 
     /// A Rust condition that holds for the versions of `self` within `all`; `None` when it always holds.
-    pub fn condition(self, all: Self) -> Option<String> {
+    pub(super) fn condition(self, all: Self) -> Option<String> {
         let range = self.intersect(all);
         if range.is_empty() {
             return Some("false".into());
@@ -69,20 +69,20 @@ impl Versions {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RawField {
-    pub name: String,
+pub(super) struct RawField {
+    pub(super) name: String,
     #[serde(rename = "type")]
-    pub kind: String,
-    pub versions: Option<String>,
-    pub nullable_versions: Option<String>,
-    pub tagged_versions: Option<String>,
-    pub flexible_versions: Option<String>,
-    pub tag: Option<u32>,
+    pub(super) kind: String,
+    pub(super) versions: Option<String>,
+    pub(super) nullable_versions: Option<String>,
+    pub(super) tagged_versions: Option<String>,
+    pub(super) flexible_versions: Option<String>,
+    pub(super) tag: Option<u32>,
     #[serde(default)]
-    pub ignorable: bool,
-    pub default: Option<serde_json::Value>,
+    pub(super) ignorable: bool,
+    pub(super) default: Option<serde_json::Value>,
     #[serde(default)]
-    pub fields: Vec<RawField>,
+    pub(super) fields: Vec<RawField>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -111,7 +111,7 @@ struct RawMessage {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     Request,
     Response,
     Header,
@@ -119,7 +119,7 @@ pub enum Kind {
 }
 
 #[derive(Clone, Debug)]
-pub enum Scalar {
+pub(super) enum Scalar {
     Bool,
     Int(&'static str),
     Float64,
@@ -130,45 +130,45 @@ pub enum Scalar {
 }
 
 #[derive(Clone, Debug)]
-pub struct Type {
-    pub scalar: Scalar,
-    pub is_array: bool,
+pub(super) struct Type {
+    pub(super) scalar: Scalar,
+    pub(super) is_array: bool,
 }
 
 #[derive(Clone, Debug)]
-pub struct Field {
-    pub name: String,
-    pub kind: Type,
-    pub versions: Versions,
-    pub nullable: Versions,
-    pub tagged: Versions,
-    pub never_flexible: bool,
-    pub tag: Option<u32>,
-    pub ignorable: bool,
+pub(super) struct Field {
+    pub(super) name: String,
+    pub(super) kind: Type,
+    pub(super) versions: Versions,
+    pub(super) nullable: Versions,
+    pub(super) tagged: Versions,
+    pub(super) never_flexible: bool,
+    pub(super) tag: Option<u32>,
+    pub(super) ignorable: bool,
     /// The schema's default as text; `None` when it is the type's own zero.
-    pub default: Option<String>,
+    pub(super) default: Option<String>,
 }
 
 #[derive(Clone, Debug)]
-pub struct Struct {
-    pub name: String,
-    pub fields: Vec<Field>,
+pub(super) struct Struct {
+    pub(super) name: String,
+    pub(super) fields: Vec<Field>,
 }
 
 #[derive(Clone, Debug)]
-pub struct Message {
-    pub name: String,
-    pub kind: Kind,
-    pub api_key: Option<i16>,
-    pub versions: Versions,
-    pub flexible: Versions,
-    pub latest_unstable: bool,
+pub(super) struct Message {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) api_key: Option<i16>,
+    pub(super) versions: Versions,
+    pub(super) flexible: Versions,
+    pub(super) latest_unstable: bool,
     /// The message's own struct first, then the nested ones in order of appearance.
-    pub structs: Vec<Struct>,
+    pub(super) structs: Vec<Struct>,
 }
 
 /// Parses one schema file; `None` for a message that has no valid version any more.
-pub fn parse(text: &str) -> Result<Option<Message>> {
+pub(super) fn parse(text: &str) -> Result<Option<Message>> {
     let raw: RawMessage = serde_json::from_str(&without_comments(text))?;
     let versions = Versions::parse(&raw.valid_versions)?;
     if versions.is_empty() {
