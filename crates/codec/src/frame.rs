@@ -88,9 +88,8 @@ pub fn response<M: Message>(
 /// library does not know, the client id and tagged fields stay unread in the body.
 pub fn read_request(frame: Bytes) -> Result<(RequestHeader, Bytes), DecodeError> {
     let mut peek = Reader::new(frame.clone());
-    let (key, version) = match (peek.i16(), peek.i16(), peek.i32()) {
-        (Ok(key), Ok(version), Ok(_)) => (key, version),
-        _ => return Err(header_error(RequestHeader::NAME, 0, Malformed::Truncated)),
+    let (Ok(key), Ok(version), Ok(_)) = (peek.i16(), peek.i16(), peek.i32()) else {
+        return Err(header_error(RequestHeader::NAME, 0, Malformed::Truncated));
     };
     let header_version =
         ApiKey::from_code(key).map_or(1, |key| key.request_header_version(version));

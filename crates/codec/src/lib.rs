@@ -28,6 +28,12 @@ mod error;
 mod error_code;
 pub mod frame;
 mod message;
+#[allow(
+    clippy::all,
+    clippy::redundant_closure_for_method_calls,
+    clippy::semicolon_if_nothing_returned,
+    reason = "generated"
+)]
 pub mod messages;
 mod reader;
 mod sink;

@@ -205,8 +205,9 @@ impl Reader {
             if is_known {
                 field.finish()?;
             } else {
-                // Twice, since the list doubles as it grows.
-                self.charge(size_of::<(u32, Bytes)>().saturating_mul(2))?;
+                // A list begins with room for four, and has its old and its new memory as it doubles.
+                let entries = if unknown.is_empty() { 5_usize } else { 3 };
+                self.charge(size_of::<(u32, Bytes)>().saturating_mul(entries))?;
                 unknown.push(tag, field.buffer);
             }
         }

@@ -6,6 +6,10 @@ use crate::{EncodeError, Sink};
 
 /// The unknown tagged fields of a struct, in ascending order of their tags. Empty ones cost a word.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::box_collection,
+    reason = "nearly every struct has one, and nearly all are empty"
+)]
 pub struct TaggedFields(Option<Box<Vec<(u32, Bytes)>>>);
 
 impl TaggedFields {

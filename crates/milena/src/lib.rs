@@ -1,3 +1,60 @@
-//! An Apache Kafka client in pure Rust.
+//! Apache Kafka in pure Rust: one [`Client`] handle, and producers, consumers and administration made
+//! from it.
+//!
+//! ```no_run
+//! use milena::{Client, Record, Start};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect("localhost:9092").await?;
+//!
+//! let producer = client.producer().build().await?;
+//! let receipt = producer.send(Record::to("orders").key("k").value("v")).await?;
+//! println!("written at offset {:?}", receipt.await?.offset);
+//!
+//! let mut consumer = client.consumer().topics(["orders"]).from(Start::Beginning).build().await?;
+//! while let Some(batch) = consumer.next_batch().await? {
+//!     for record in &batch {
+//!         println!("{}: {:?}", record.offset, record.value);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Settings
+//! Builders have typed methods for the settings most programs need, and [`settings::Settings`] reads
+//! all of them by Kafka's own names. Defaults are those of Kafka's Java client except where the
+//! documentation of a setting says so.
+//!
+//! # Runtime
+//! Everything runs on the tokio runtime it is called from. No thread is blocked, and dropping anything
+//! never waits.
+//!
+//! # Tests without Kafka
+//! With the feature `mock`, `Client::connect("mock://NAME")` starts an embedded broker inside the
+//! process, or joins the one of that name.
 
 #![forbid(unsafe_code)]
+
+mod client;
+mod consumer;
+mod error;
+mod producer;
+pub mod settings;
+
+pub use milena_admin as admin;
+pub use milena_auth as auth;
+pub use milena_codec::{ErrorCode, Str, Uuid};
+pub use milena_net::{
+    Address, CallError as NetCallError, Connector, Environment, TlsConfig, TlsConfigBuilder,
+};
+pub use milena_records::{Header, Headers, TimestampType};
+pub use milena_rpc::{CallError, Cluster, ConnectClusterError, TopicError};
+
+#[cfg(feature = "mock")]
+pub use milena_broker as broker;
+
+pub use self::client::{Client, ClientBuilder};
+pub use self::consumer::*;
+pub use self::error::ConnectError;
+pub use self::producer::*;

@@ -38,7 +38,8 @@ impl Decoder {
             Some(context) => context,
             none => none.insert(DCtx::try_create().ok_or(Fault::Corrupt("no memory"))?),
         };
-        let mut room = likely_size(input).min(out.limit);
+        // At least one: four times nothing would stay nothing.
+        let mut room = likely_size(input).clamp(1, out.limit.max(1));
         loop {
             out.bytes.reserve_exact(room);
             match context.decompress(out.bytes, input) {

@@ -1,0 +1,205 @@
+//! Building producers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use milena_rpc::Cluster;
+use thiserror::Error;
+
+use crate::settings::{SettingError, Settings, put};
+
+pub use milena_producer::{
+    Ack, Acks, CloseReport, Compression, DeliveryCause, DeliveryError, DeliveryReport, FailedBatch,
+    Fate, FlushError, Hook, Producer, ProducerConfig, ProducerEvent, Receipt, Record, SendAllError,
+    SendError, TrySendError,
+};
+
+/// Settings of a [`Producer`] to be.
+#[derive(Clone, Debug)]
+#[must_use = "a producer is made by build()"]
+pub struct ProducerBuilder {
+    cluster: Cluster,
+    settings: Arc<Settings>,
+    changes: Vec<Change>,
+}
+
+/// Applied in order on top of the client's settings.
+#[derive(Clone, Debug)]
+enum Change {
+    All(Box<ProducerConfig>),
+    Acks(Acks),
+    Idempotence(bool),
+    Compression(Compression),
+    CompressionLevel(i32),
+    Linger(Duration),
+    BatchSize(usize),
+    BufferMemory(usize),
+    DeliveryTimeout(Duration),
+    OnFailedBatch(Hook<Arc<FailedBatch>>),
+    OnEvent(Hook<ProducerEvent>),
+}
+
+/// Why a producer was not built.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildProducerError {
+    /// A setting does not fit.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// Settings contradict each other.
+    #[error(transparent)]
+    Config(#[from] milena_producer::ConfigError),
+}
+
+impl ProducerBuilder {
+    pub(crate) fn new(cluster: Cluster, settings: Arc<Settings>) -> Self {
+        Self {
+            cluster,
+            settings,
+            changes: Vec::new(),
+        }
+    }
+
+    fn with(mut self, change: Change) -> Self {
+        self.changes.push(change);
+        self
+    }
+
+    /// Takes all settings from `config`, instead of those of the client.
+    pub fn config(self, config: ProducerConfig) -> Self {
+        self.with(Change::All(Box::new(config)))
+    }
+
+    /// `acks`: who must have a record before it is acknowledged. Default all.
+    pub fn acks(self, acks: Acks) -> Self {
+        self.with(Change::Acks(acks))
+    }
+
+    /// `enable.idempotence`: retries never duplicate or reorder. Default: on with acks all.
+    pub fn idempotence(self, on: bool) -> Self {
+        self.with(Change::Idempotence(on))
+    }
+
+    /// `compression.type`. Default none.
+    pub fn compression(self, compression: Compression) -> Self {
+        self.with(Change::Compression(compression))
+    }
+
+    /// `compression.*.level` (KIP-390). Default: the codec's own.
+    pub fn compression_level(self, level: i32) -> Self {
+        self.with(Change::CompressionLevel(level))
+    }
+
+    /// `linger.ms`: how long a batch waits for more records.
+    pub fn linger(self, linger: Duration) -> Self {
+        self.with(Change::Linger(linger))
+    }
+
+    /// `batch.size`, in bytes before compression.
+    pub fn batch_size(self, bytes: usize) -> Self {
+        self.with(Change::BatchSize(bytes))
+    }
+
+    /// `buffer.memory`, in bytes: beyond it, `send` waits.
+    pub fn buffer_memory(self, bytes: usize) -> Self {
+        self.with(Change::BufferMemory(bytes))
+    }
+
+    /// `delivery.timeout.ms`: after which a record that is not acknowledged has failed.
+    pub fn delivery_timeout(self, timeout: Duration) -> Self {
+        self.with(Change::DeliveryTimeout(timeout))
+    }
+
+    /// Called with every batch that fails; it must not block.
+    pub fn on_failed_batch(self, hook: impl Fn(&Arc<FailedBatch>) + Send + Sync + 'static) -> Self {
+        self.with(Change::OnFailedBatch(Hook::new(hook)))
+    }
+
+    /// Called with every event; it must not block.
+    pub fn on_event(self, hook: impl Fn(&ProducerEvent) + Send + Sync + 'static) -> Self {
+        self.with(Change::OnEvent(Hook::new(hook)))
+    }
+
+    /// The producer.
+    ///
+    /// # Errors
+    /// [`BuildProducerError`], naming the setting or the pair of settings.
+    ///
+    /// # Cancel safety
+    /// It does not wait for anything yet; dropping the future leaves nothing behind.
+    #[allow(clippy::unused_async)]
+    pub async fn build(self) -> Result<Producer, BuildProducerError> {
+        let mut config = self.settings.producer()?;
+        for change in self.changes {
+            match change {
+                Change::All(all) => config = *all,
+                Change::Acks(acks) => config.acks = acks,
+                Change::Idempotence(on) => config.enable_idempotence = Some(on),
+                Change::Compression(compression) => config.compression = compression,
+                Change::CompressionLevel(level) => config.compression_level = Some(level),
+                Change::Linger(linger) => config.linger = linger,
+                Change::BatchSize(bytes) => config.batch_size = bytes,
+                Change::BufferMemory(bytes) => config.buffer_memory = bytes,
+                Change::DeliveryTimeout(timeout) => config.delivery_timeout = timeout,
+                Change::OnFailedBatch(hook) => config.on_failed_batch = Some(hook),
+                Change::OnEvent(hook) => config.on_event = Some(hook),
+            }
+        }
+        Ok(Producer::new(self.cluster, config)?)
+    }
+}
+
+impl Settings {
+    pub(crate) fn producer(&self) -> Result<ProducerConfig, SettingError> {
+        let mut config = ProducerConfig::default();
+        if let Some(acks) = self.value("acks") {
+            config.acks = match acks {
+                "0" => Acks::None,
+                "1" => Acks::Leader,
+                "all" | "-1" => Acks::All,
+                _ => return Err(self.invalid("acks", "0, 1 or all")),
+            };
+        }
+        config.enable_idempotence = self.boolean("enable.idempotence")?;
+        let codecs = "none, gzip, snappy, lz4 or zstd";
+        put(
+            &mut config.compression,
+            self.parsed("compression.type", codecs)?,
+        );
+        let level = match config.compression {
+            Compression::Gzip => Some("compression.gzip.level"),
+            Compression::Lz4 => Some("compression.lz4.level"),
+            Compression::Zstd => Some("compression.zstd.level"),
+            _ => None,
+        };
+        if let Some(level) = level {
+            config.compression_level = self.parsed(level, "a number")?;
+        }
+        let bytes = "a number of bytes";
+        put(&mut config.linger, self.millis("linger.ms")?);
+        put(&mut config.batch_size, self.parsed("batch.size", bytes)?);
+        put(
+            &mut config.buffer_memory,
+            self.parsed("buffer.memory", bytes)?,
+        );
+        put(
+            &mut config.max_request_size,
+            self.parsed("max.request.size", bytes)?,
+        );
+        put(
+            &mut config.delivery_timeout,
+            self.millis("delivery.timeout.ms")?,
+        );
+        put(
+            &mut config.request_timeout,
+            self.millis("request.timeout.ms")?,
+        );
+        put(&mut config.max_block, self.millis("max.block.ms")?);
+        put(&mut config.retry_backoff, self.millis("retry.backoff.ms")?);
+        put(
+            &mut config.retry_backoff_max,
+            self.millis("retry.backoff.max.ms")?,
+        );
+        Ok(config)
+    }
+}

@@ -1,0 +1,8 @@
+//! The consumer against the embedded broker, in memory and on a paused clock.
+
+#[path = "consumer/faults.rs"]
+mod faults;
+#[path = "consumer/reading.rs"]
+mod reading;
+#[path = "consumer/world.rs"]
+mod world;

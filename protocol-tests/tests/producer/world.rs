@@ -1,0 +1,100 @@
+//! An embedded cluster with the topic `t`, and clients of it.
+
+use std::time::{Duration, Instant};
+
+use milena_broker::{Broker, BrokerBuilder, RequestInfo, Verdict};
+use milena_codec::ApiKey;
+use milena_net::{Address, Environment};
+use milena_producer::{Producer, ProducerConfig};
+use milena_records::{Batches, CheckedBatch, Decompressor};
+use milena_rpc::{Cluster, ClusterConfig};
+
+pub(crate) struct World {
+    pub(crate) broker: Broker,
+    pub(crate) cluster: Cluster,
+}
+
+impl World {
+    pub(crate) async fn start(nodes: usize, partitions: i32) -> Self {
+        Self::build(nodes, partitions, |builder| builder).await
+    }
+
+    pub(crate) async fn build(
+        nodes: usize,
+        partitions: i32,
+        change: impl FnOnce(BrokerBuilder) -> BrokerBuilder,
+    ) -> Self {
+        Self::seeded(0, nodes, partitions, change).await
+    }
+
+    pub(crate) async fn seeded(
+        seed: u64,
+        nodes: usize,
+        partitions: i32,
+        change: impl FnOnce(BrokerBuilder) -> BrokerBuilder,
+    ) -> Self {
+        let builder = Broker::builder()
+            .nodes(nodes)
+            .topic("t", partitions)
+            .seed(seed);
+        let broker = change(builder).start().await.unwrap();
+        let env = Environment::seeded(seed, broker.connector());
+        let bootstrap = Address::parse_list(&broker.bootstrap()).unwrap();
+        let config = ClusterConfig::new(bootstrap);
+        let cluster = Cluster::connect(config, env, within(10)).await.unwrap();
+        Self { broker, cluster }
+    }
+
+    pub(crate) fn producer(&self, config: ProducerConfig) -> Producer {
+        Producer::new(self.cluster.clone(), config).unwrap()
+    }
+
+    pub(crate) fn batches(&self, partition: i32) -> Vec<CheckedBatch> {
+        let log = self.broker.with_model(|model| model.log("t", partition));
+        let decode = |bytes| {
+            let batch = Batches::new(bytes).next().unwrap().unwrap();
+            batch.check(&mut Decompressor::new(), usize::MAX).unwrap()
+        };
+        log.unwrap().into_iter().map(decode).collect()
+    }
+
+    /// The values in a partition's log, read as numbers.
+    pub(crate) fn numbers(&self, partition: i32) -> Vec<u64> {
+        let batches = self.batches(partition);
+        let values = batches.iter().flat_map(|batch| batch.iter());
+        values
+            .map(|record| {
+                let text = str::from_utf8(record.value.unwrap()).unwrap();
+                text.split(' ').next().unwrap().parse().unwrap()
+            })
+            .collect()
+    }
+
+    pub(crate) fn requests(&self, api: ApiKey) -> usize {
+        self.broker.with_model(|model| {
+            let requests = model.requests();
+            requests
+                .filter(|request| request.request.api == api)
+                .count()
+        })
+    }
+}
+
+/// A fault plan for Produce requests, by their number from 0.
+pub(crate) fn nth_produce(
+    mut plan: impl FnMut(u64) -> Verdict + Send + 'static,
+) -> impl FnMut(&RequestInfo) -> Verdict + Send + 'static {
+    let mut next = 0;
+    move |request| {
+        if request.api != ApiKey::Produce {
+            return Verdict::Pass;
+        }
+        next += 1;
+        plan(next - 1)
+    }
+}
+
+/// So many seconds from now.
+pub(crate) fn within(seconds: u64) -> Instant {
+    tokio::time::Instant::now().into_std() + Duration::from_secs(seconds)
+}
