@@ -1,0 +1,12 @@
+//! The pool against scripted peers, in memory, on a paused clock.
+
+mod calls;
+mod hostile;
+mod lifecycle;
+mod opening;
+mod outboxes;
+mod peer;
+mod real;
+mod sasl;
+#[cfg(feature = "tls-ring")]
+mod tls;
