@@ -1,7 +1,7 @@
 //! The one handle to a cluster.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use milena_admin::Admin;
 use milena_auth::Credentials;
@@ -82,13 +82,13 @@ impl Client {
         &self.cluster
     }
 
-    /// Ends all connections, waiting at most `timeout` for calls under way. Close producers and
+    /// Ends all connections, waiting until `deadline` for calls under way. Close producers and
     /// consumers first: they fail from then on.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the rest to be ended when the last clone is dropped.
-    pub async fn close(self, timeout: Duration) {
-        self.cluster.close(self.cluster.env().now() + timeout).await;
+    pub async fn close(self, deadline: Instant) {
+        self.cluster.close(deadline).await;
     }
 }
 

@@ -10,7 +10,7 @@ use crate::settings::{SettingError, Settings, put};
 pub use milena_consumer::{
     AssignError, Batch, ConsumeError, Consumer, ConsumerConfig, ConsumerEvent, EventHook,
     IsolationLevel, OutOfRange, OutOfRangePolicy, OwnedRecord, Record as ConsumedRecord, RecordRef,
-    SeekError, Start, TopicPartition,
+    SeekError, Start, Stop, TopicPartition,
 };
 
 /// Settings of a [`Consumer`] to be, and what it reads.

@@ -49,7 +49,7 @@ pub use milena_net::{
     Address, CallError as NetCallError, Connector, Environment, TlsConfig, TlsConfigBuilder,
 };
 pub use milena_records::{Header, Headers, TimestampType};
-pub use milena_rpc::{CallError, Cluster, ConnectClusterError, TopicError};
+pub use milena_rpc::{AutoCreate, CallError, Cluster, ConnectClusterError, TopicError};
 
 #[cfg(feature = "mock")]
 pub use milena_broker as broker;

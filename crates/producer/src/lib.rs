@@ -1,3 +1,47 @@
-//! The producer: a thin driver over the cores.
+//! The producer: records in, batches out, an honest outcome for each record.
+//!
+//! [`Producer::send`] encodes a record straight into its partition's open batch and returns a
+//! [`Receipt`]. One background task, the driver, takes due batches, groups them by leader, sends
+//! them and resolves the receipts.
+//!
+//! - I1. A record is copied once, and nothing is allocated for it alone.
+//! - I2. Per partition one batch is in flight, so records stay in the order in which they were
+//!   sent, across retries and leader changes.
+//! - I3. Every receipt resolves: by `delivery_timeout`, or when the producer is closed, at the
+//!   latest.
+//! - I4. A failure says whether its records may be in the log ([`Fate`]), over all attempts.
+//! - I5. Dropping a `send` before it returned its receipt accepted nothing; dropping a receipt
+//!   cancels nothing.
+//!
+//! In this first form a batch too large for its broker fails as a whole: it is not split.
+//!
+//! Not for transactions.
 
 #![forbid(unsafe_code)]
+
+mod config;
+mod driver;
+mod error;
+mod event;
+mod failed;
+mod producer;
+mod receipt;
+mod record;
+mod report;
+mod shared;
+mod topic;
+mod wire;
+
+pub use milena_codec::{ErrorCode, Str};
+pub use milena_proto::sequence::{Acks, Bump, BumpReason, Fate, Identity};
+pub use milena_records::{Compression, RecordRef};
+pub use milena_rpc::{CallError, TopicError};
+
+pub use config::{ConfigError, Hook, ProducerConfig};
+pub use error::{SendAllError, SendError, TrySendError};
+pub use event::ProducerEvent;
+pub use failed::{DeliveryCause, DeliveryError, FailedBatch, LastError, RecordError, TimeSpent};
+pub use producer::Producer;
+pub use receipt::{Ack, Receipt};
+pub use record::Record;
+pub use report::{CloseReport, DeliveryReport, FlushError};

@@ -308,11 +308,7 @@ impl FetchSession {
         }
     }
 
-    fn resolve(
-        &self,
-        answer: FetchResponse,
-        asked: Asked,
-    ) -> Result<Vec<Answered>, SessionFault> {
+    fn resolve(&self, answer: FetchResponse, asked: Asked) -> Result<Vec<Answered>, SessionFault> {
         let naming = self.naming.unwrap_or(Naming::Names);
         let mut open: BTreeMap<WireKey, (&SessionKey, i64)> = self
             .held

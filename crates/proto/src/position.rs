@@ -179,11 +179,15 @@ enum State {
     Failed,
 }
 
-/// Whether and where to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
+/// Whether and where reading a partition ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Stop {
+    /// It goes on with what is written later.
+    #[default]
     Never,
+    /// At the end that the log has when reading begins.
     AtEnd,
+    /// Before this offset.
     At(i64),
 }
 
@@ -210,15 +214,14 @@ pub struct Position {
 }
 
 impl Position {
-    /// A position that begins at `start`. With `stop_at_end`, the log's end is looked up first and
-    /// reading stops there.
+    /// A position that begins at `start`. With [`Stop::AtEnd`], the log's end is looked up first.
     #[must_use]
-    pub fn new(start: Start, policy: OutOfRangePolicy, stop_at_end: bool, token: Token) -> Self {
+    pub fn new(start: Start, policy: OutOfRangePolicy, stop: Stop, token: Token) -> Self {
         let mut position = Self {
             policy,
             token,
             state: State::Failed,
-            stop: if stop_at_end { Stop::AtEnd } else { Stop::Never },
+            stop,
             asked: None,
             position: None,
             fetched_to: 0,
@@ -375,7 +378,9 @@ impl Position {
         };
         let offset = match answer {
             LookupAnswer::Found(offset) if offset >= 0 => offset,
-            LookupAnswer::NoMatch if matches!(self.state, State::Resolving(Start::Timestamp(_))) => {
+            LookupAnswer::NoMatch
+                if matches!(self.state, State::Resolving(Start::Timestamp(_))) =>
+            {
                 if matches!(query, Query::Timestamp(_)) {
                     self.state = State::Resolving(Start::End);
                 }

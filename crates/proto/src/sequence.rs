@@ -332,7 +332,7 @@ impl Sequence {
             }
             // Only old and foreign brokers say so: it is in the log, they don't know where.
             ErrorCode::DuplicateSequenceNumber if self.idempotent => self.acknowledge(None),
-            error => match refusal::of(error, self.acks, self.idempotent) {
+            _ => match refusal::of(answer, self.acks, self.idempotent) {
                 Refusal::State => self.handle_state_mismatch(answer),
                 Refusal::Definite { retriable } => self.handle_refused(retriable),
                 Refusal::Maybe { retriable } => {

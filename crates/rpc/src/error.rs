@@ -189,6 +189,22 @@ pub enum ConnectClusterError {
 }
 
 impl ConnectClusterError {
+    /// Whether a bootstrap server refused the login, which waiting does not cure.
+    pub fn is_authentication(&self) -> bool {
+        let Self::Unreachable { failures } = self else {
+            return false;
+        };
+        failures.iter().any(|failure| {
+            matches!(
+                &failure.cause,
+                milena_net::CallError::Connect {
+                    cause: milena_net::ConnectError::Authentication { .. },
+                    ..
+                }
+            )
+        })
+    }
+
     /// Whether connecting may succeed later without anybody changing anything.
     pub fn is_retriable(&self) -> bool {
         match self {

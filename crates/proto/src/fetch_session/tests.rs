@@ -28,8 +28,16 @@ fn answer(session_id: i32, version: i16, keys: &[SessionKey]) -> FetchResponse {
     let responses = keys
         .iter()
         .map(|key| FetchableTopicResponse {
-            topic: if version < 13 { key.topic.clone() } else { Str::new() },
-            topic_id: if version < 13 { Uuid::ZERO } else { key.topic_id },
+            topic: if version < 13 {
+                key.topic.clone()
+            } else {
+                Str::new()
+            },
+            topic_id: if version < 13 {
+                Uuid::ZERO
+            } else {
+                key.topic_id
+            },
             partitions: vec![PartitionData {
                 partition_index: key.partition,
                 ..PartitionData::default()
@@ -90,7 +98,9 @@ fn the_first_request_is_full_and_later_ones_carry_only_what_changed() {
         assert_eq!((request.session_id, request.session_epoch), (7, 1));
         assert_eq!(asked(&request), [("a".into(), 0, 11), ("b".into(), 0, 0)]);
         assert!(request.forgotten.is_empty());
-        let found = session.handle_answer(answer(7, version, std::slice::from_ref(&c))).unwrap();
+        let found = session
+            .handle_answer(answer(7, version, std::slice::from_ref(&c)))
+            .unwrap();
         assert_eq!((found[0].key.clone(), found[0].offset), (c.clone(), 0));
         let request = session.next_request(wanted(&[(a.clone(), 11)]), version);
         assert_eq!(request.session_epoch, 2);
@@ -125,7 +135,11 @@ fn every_failure_makes_the_next_request_full_with_the_right_id() {
         let fault = session.handle_answer(refused(code)).unwrap_err();
         assert_eq!(fault, SessionFault::Refused(code));
         let request = session.next_request(wanted(&[(a.clone(), 10)]), IDS);
-        assert_eq!((request.session_id, request.session_epoch), (id, 0), "{code}");
+        assert_eq!(
+            (request.session_id, request.session_epoch),
+            (id, 0),
+            "{code}"
+        );
         assert_eq!(asked(&request).len(), 1);
     }
 }
@@ -163,7 +177,9 @@ fn before_version_7_every_request_is_full_and_without_a_session() {
         let request = session.next_request(wanted(&[(a.clone(), offset)]), 6);
         assert_eq!((request.session_id, request.session_epoch), (0, -1));
         assert_eq!(asked(&request).len(), 1);
-        session.handle_answer(answer(0, 6, std::slice::from_ref(&a))).unwrap();
+        session
+            .handle_answer(answer(0, 6, std::slice::from_ref(&a)))
+            .unwrap();
     }
 }
 
@@ -212,7 +228,10 @@ fn an_answer_with_a_foreign_partition_is_not_used() {
         let mut session = established(version, &[(a.clone(), 10)]);
         let _ = session.next_request(wanted(&[(a.clone(), 10)]), version);
         let result = session.handle_answer(answer(7, version, std::slice::from_ref(&b)));
-        assert!(matches!(result, Err(SessionFault::Unexpected { partition: 0, .. })));
+        assert!(matches!(
+            result,
+            Err(SessionFault::Unexpected { partition: 0, .. })
+        ));
         let _ = session.next_request(wanted(&[(a.clone(), 10)]), version);
         let twice = answer(7, version, &[a.clone(), a.clone()]);
         assert!(session.handle_answer(twice).is_err(), "a partition twice");
@@ -232,7 +251,10 @@ fn a_full_answer_lacks_nothing_unless_it_is_throttled() {
         throttle_time_ms: 50,
         ..answer(0, IDS, &[])
     };
-    assert_eq!(session.handle_answer(throttled), Err(SessionFault::Throttled));
+    assert_eq!(
+        session.handle_answer(throttled),
+        Err(SessionFault::Throttled)
+    );
     let request = session.next_request(wanted(&[(a, 10)]), IDS);
     assert_eq!((request.session_id, request.session_epoch), (0, 0));
 }
@@ -244,5 +266,8 @@ fn closing_names_the_session_once() {
     let request = session.closing_request().unwrap();
     assert_eq!((request.session_id, request.session_epoch), (7, -1));
     assert_eq!(session.closing_request(), None);
-    assert_eq!(session.handle_answer(answer(7, IDS, &[])), Err(SessionFault::Unasked));
+    assert_eq!(
+        session.handle_answer(answer(7, IDS, &[])),
+        Err(SessionFault::Unasked)
+    );
 }

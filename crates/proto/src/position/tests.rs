@@ -9,7 +9,12 @@ fn policy(below: OutOfRange, above: OutOfRange) -> OutOfRangePolicy {
 }
 
 fn at(offset: i64) -> Position {
-    Position::new(Start::Offset(offset), OutOfRangePolicy::default(), false, T)
+    Position::new(
+        Start::Offset(offset),
+        OutOfRangePolicy::default(),
+        Stop::Never,
+        T,
+    )
 }
 
 fn ask(position: &mut Position) -> Query {
@@ -31,10 +36,15 @@ fn reached(next_offset: i64) -> Survey {
 fn batch(base: i64) -> Vec<u8> {
     let mut builder = BatchBuilder::default();
     for _ in 0..3 {
-        let parts = RecordParts { value: Some(b"v"), ..RecordParts::default() };
+        let parts = RecordParts {
+            value: Some(b"v"),
+            ..RecordParts::default()
+        };
         builder.append(&parts).unwrap();
     }
-    let sealed = builder.seal(&mut Compressor::default(), Bytes::from).unwrap();
+    let sealed = builder
+        .seal(&mut Compressor::default(), Bytes::from)
+        .unwrap();
     let mut bytes = sealed.to_bytes(Stamp::NONE).to_vec();
     edit::append_at(&mut bytes, base, 0).unwrap();
     bytes
@@ -48,14 +58,20 @@ fn each_start_is_looked_up_by_its_own_query() {
         (Start::Timestamp(77), Query::Timestamp(77)),
     ];
     for (start, query) in table {
-        let mut p = Position::new(start, OutOfRangePolicy::default(), false, T);
+        let mut p = Position::new(start, OutOfRangePolicy::default(), Stop::Never, T);
         assert_eq!((p.position(), p.phase()), (None, Phase::Resolving));
         assert_eq!(p.fetch_from(), None);
         assert_eq!(ask(&mut p), query);
         let event = p.handle_lookup(T, LookupAnswer::Found(40));
         assert_eq!(event, Ok(Some(PositionEvent::Resolved { offset: 40 })));
         assert_eq!((p.position(), p.phase()), (Some(40), Phase::Fetching));
-        assert_eq!(p.fetch_from(), Some(FetchFrom { token: T, offset: 40 }));
+        assert_eq!(
+            p.fetch_from(),
+            Some(FetchFrom {
+                token: T,
+                offset: 40
+            })
+        );
     }
     let mut p = at(5);
     assert_eq!(p.poll_lookup(), None, "an offset needs no look-up");
@@ -65,8 +81,12 @@ fn each_start_is_looked_up_by_its_own_query() {
 #[test]
 fn a_failed_lookup_is_asked_again_and_never_moves_the_position() {
     for start in [Start::Beginning, Start::End, Start::Timestamp(1)] {
-        let mut p = Position::new(start, OutOfRangePolicy::default(), false, T);
-        for answer in [LookupAnswer::Failed, LookupAnswer::Found(-1), LookupAnswer::Failed] {
+        let mut p = Position::new(start, OutOfRangePolicy::default(), Stop::Never, T);
+        for answer in [
+            LookupAnswer::Failed,
+            LookupAnswer::Found(-1),
+            LookupAnswer::Failed,
+        ] {
             let query = ask(&mut p);
             assert_eq!(p.handle_lookup(T, answer), Ok(None));
             assert_eq!(p.position(), None);
@@ -78,7 +98,12 @@ fn a_failed_lookup_is_asked_again_and_never_moves_the_position() {
 
 #[test]
 fn a_timestamp_beyond_the_end_means_the_end() {
-    let mut p = Position::new(Start::Timestamp(9), OutOfRangePolicy::default(), false, T);
+    let mut p = Position::new(
+        Start::Timestamp(9),
+        OutOfRangePolicy::default(),
+        Stop::Never,
+        T,
+    );
     ask(&mut p);
     assert_eq!(p.handle_lookup(T, LookupAnswer::NoMatch), Ok(None));
     assert_eq!(ask(&mut p), Query::Latest);
@@ -88,7 +113,12 @@ fn a_timestamp_beyond_the_end_means_the_end() {
 
 #[test]
 fn stopping_at_the_end_captures_it_before_anything_is_fetched() {
-    let mut p = Position::new(Start::Offset(3), OutOfRangePolicy::default(), true, T);
+    let mut p = Position::new(
+        Start::Offset(3),
+        OutOfRangePolicy::default(),
+        Stop::AtEnd,
+        T,
+    );
     assert_eq!((p.phase(), p.fetch_from()), (Phase::Resolving, None));
     assert_eq!(ask(&mut p), Query::Latest);
     let event = p.handle_lookup(T, LookupAnswer::Found(5));
@@ -103,7 +133,12 @@ fn stopping_at_the_end_captures_it_before_anything_is_fetched() {
 
 #[test]
 fn a_start_beyond_the_end_is_not_taken_for_having_read_to_the_end() {
-    let mut p = Position::new(Start::Offset(9), OutOfRangePolicy::default(), true, T);
+    let mut p = Position::new(
+        Start::Offset(9),
+        OutOfRangePolicy::default(),
+        Stop::AtEnd,
+        T,
+    );
     ask(&mut p);
     p.handle_lookup(T, LookupAnswer::Found(5)).unwrap();
     assert!(!p.is_finished());
@@ -112,7 +147,10 @@ fn a_start_beyond_the_end_is_not_taken_for_having_read_to_the_end() {
     p.handle_lookup(T, LookupAnswer::Found(0)).unwrap();
     ask(&mut p);
     let fault = p.handle_lookup(T, LookupAnswer::Found(5)).unwrap_err();
-    assert_eq!((fault.offset, fault.side, fault.end), (9, Side::Above, Some(5)));
+    assert_eq!(
+        (fault.offset, fault.side, fault.end),
+        (9, Side::Above, Some(5))
+    );
 
     p.seek(Start::Offset(5), LATER);
     assert!(p.is_finished());
@@ -121,12 +159,20 @@ fn a_start_beyond_the_end_is_not_taken_for_having_read_to_the_end() {
     p.handle_lookup(LATER, LookupAnswer::Found(0)).unwrap();
     ask(&mut p);
     p.handle_lookup(LATER, LookupAnswer::Found(8)).unwrap();
-    assert!(p.is_finished(), "the log has grown, and nothing below the end is left");
+    assert!(
+        p.is_finished(),
+        "the log has grown, and nothing below the end is left"
+    );
 }
 
 #[test]
 fn an_empty_partition_is_finished_once_both_offsets_are_known() {
-    let mut p = Position::new(Start::Beginning, OutOfRangePolicy::default(), true, T);
+    let mut p = Position::new(
+        Start::Beginning,
+        OutOfRangePolicy::default(),
+        Stop::AtEnd,
+        T,
+    );
     for _ in 0..2 {
         assert!(!p.is_finished());
         ask(&mut p);
@@ -157,7 +203,12 @@ fn answers_from_before_a_seek_are_dropped() {
     assert!(!p.advance(T, 20, None));
     assert_eq!((p.position(), p.phase()), (Some(50), Phase::Fetching));
 
-    let mut p = Position::new(Start::Beginning, OutOfRangePolicy::default(), false, T);
+    let mut p = Position::new(
+        Start::Beginning,
+        OutOfRangePolicy::default(),
+        Stop::Never,
+        T,
+    );
     ask(&mut p);
     p.seek(Start::End, LATER);
     assert_eq!(p.handle_lookup(T, LookupAnswer::Found(0)), Ok(None));
@@ -170,7 +221,10 @@ fn an_answer_for_an_offset_no_longer_wanted_is_dropped() {
     let mut p = at(10);
     let from = p.fetch_from().unwrap();
     assert!(p.handle_fetched(from, &reached(20)));
-    assert!(!p.handle_fetched(from, &reached(20)), "the same answer twice");
+    assert!(
+        !p.handle_fetched(from, &reached(20)),
+        "the same answer twice"
+    );
     assert!(!p.handle_out_of_range(from));
 }
 
@@ -178,13 +232,33 @@ fn an_answer_for_an_offset_no_longer_wanted_is_dropped() {
 fn the_policy_decides_for_each_side_after_the_bounds_are_known() {
     let (start, end) = (10, 20);
     let table = [
-        (5, policy(OutOfRange::Earliest, OutOfRange::Error), 10, Side::Below),
-        (5, policy(OutOfRange::Latest, OutOfRange::Error), 20, Side::Below),
-        (25, policy(OutOfRange::Error, OutOfRange::Earliest), 10, Side::Above),
-        (25, policy(OutOfRange::Error, OutOfRange::Latest), 20, Side::Above),
+        (
+            5,
+            policy(OutOfRange::Earliest, OutOfRange::Error),
+            10,
+            Side::Below,
+        ),
+        (
+            5,
+            policy(OutOfRange::Latest, OutOfRange::Error),
+            20,
+            Side::Below,
+        ),
+        (
+            25,
+            policy(OutOfRange::Error, OutOfRange::Earliest),
+            10,
+            Side::Above,
+        ),
+        (
+            25,
+            policy(OutOfRange::Error, OutOfRange::Latest),
+            20,
+            Side::Above,
+        ),
     ];
     for (offset, policy, to, side) in table {
-        let mut p = Position::new(Start::Offset(offset), policy, false, T);
+        let mut p = Position::new(Start::Offset(offset), policy, Stop::Never, T);
         assert!(p.handle_out_of_range(p.fetch_from().unwrap()));
         assert_eq!((p.phase(), p.fetch_from()), (Phase::CheckingRange, None));
         let mut last = None;
@@ -195,7 +269,14 @@ fn the_policy_decides_for_each_side_after_the_bounds_are_known() {
             };
             last = p.handle_lookup(T, LookupAnswer::Found(bound)).unwrap();
         }
-        assert_eq!(last, Some(PositionEvent::Reset { from: offset, to, side }));
+        assert_eq!(
+            last,
+            Some(PositionEvent::Reset {
+                from: offset,
+                to,
+                side
+            })
+        );
         assert_eq!(p.position(), Some(to));
     }
 }
@@ -226,7 +307,7 @@ fn an_out_of_range_answer_that_the_bounds_contradict_changes_nothing() {
     let mut p = Position::new(
         Start::Offset(15),
         policy(OutOfRange::Earliest, OutOfRange::Latest),
-        false,
+        Stop::Never,
         T,
     );
     assert!(p.handle_out_of_range(p.fetch_from().unwrap()));
@@ -236,7 +317,10 @@ fn an_out_of_range_answer_that_the_bounds_contradict_changes_nothing() {
     assert_eq!(p.handle_lookup(T, LookupAnswer::Failed), Ok(None));
     ask(&mut p);
     let event = p.handle_lookup(T, LookupAnswer::Found(15));
-    assert_eq!(event, Ok(Some(PositionEvent::InRangeAfterAll { offset: 15 })));
+    assert_eq!(
+        event,
+        Ok(Some(PositionEvent::InRangeAfterAll { offset: 15 }))
+    );
     assert_eq!((p.position(), p.phase()), (Some(15), Phase::Fetching));
 }
 
@@ -293,4 +377,18 @@ fn offsets_near_the_largest_do_not_wrap() {
     edit::append_at(&mut bytes, i64::MAX - 2, 0).unwrap();
     let seen = survey(&Bytes::from(bytes), 0);
     assert_eq!(seen.next_offset, i64::MAX);
+}
+
+#[test]
+fn reading_ends_before_the_offset_to_stop_at() {
+    let mut p = Position::new(
+        Start::Offset(3),
+        OutOfRangePolicy::default(),
+        Stop::At(3),
+        T,
+    );
+    assert!(p.is_finished());
+    p.seek(Start::Offset(2), LATER);
+    assert!(!p.is_finished());
+    assert_eq!(p.stop_offset(), Some(3));
 }

@@ -5,7 +5,7 @@
 
 use milena_codec::ErrorCode;
 
-use super::Acks;
+use super::{Acks, Answer};
 
 /// What an error code means for the attempt that met it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +18,9 @@ pub(super) enum Refusal {
     State,
 }
 
-pub(super) fn of(error: ErrorCode, acks: Acks, idempotent: bool) -> Refusal {
-    let retriable = error.is_retriable();
-    match error {
+pub(super) fn of(answer: &Answer, acks: Acks, idempotent: bool) -> Refusal {
+    let retriable = answer.error.is_retriable();
+    match answer.error {
         ErrorCode::OutOfOrderSequenceNumber
         | ErrorCode::UnknownProducerId
         | ErrorCode::InvalidProducerEpoch
@@ -49,6 +49,11 @@ pub(super) fn of(error: ErrorCode, acks: Acks, idempotent: bool) -> Refusal {
         | ErrorCode::OutOfOrderSequenceNumber
         | ErrorCode::UnknownProducerId
         | ErrorCode::InvalidProducerEpoch => Refusal::Definite { retriable },
+        // Ids are resolved before the append, and only Apache's brokers (4.1) take them in Produce:
+        // there, no offset means no append.
+        ErrorCode::UnknownTopicId | ErrorCode::InconsistentTopicId if answer.base_offset < 0 => {
+            Refusal::Definite { retriable }
+        }
         // While it waits for replicas, a broker may lose the partition after the append.
         ErrorCode::NotLeaderOrFollower
         | ErrorCode::UnknownTopicOrPartition

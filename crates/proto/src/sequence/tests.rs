@@ -175,7 +175,12 @@ fn not_leader_leaves_doubt_only_under_acks_all() {
 #[test]
 fn every_error_that_may_follow_an_append_leaves_doubt() {
     for error in ErrorCode::ALL.iter().copied().chain([9999.into()]) {
-        let refusal = refusal::of(error, Acks::All, true);
+        let answer = Answer {
+            error,
+            base_offset: -1,
+            log_start_offset: -1,
+        };
+        let refusal = refusal::of(&answer, Acks::All, true);
         let doubtful = matches!(
             error,
             ErrorCode::RequestTimedOut
@@ -190,6 +195,23 @@ fn every_error_that_may_follow_an_append_leaves_doubt() {
             assert!(matches!(refusal, Refusal::Maybe { .. }), "{error}");
         }
     }
+}
+
+#[test]
+fn an_unknown_topic_id_without_an_offset_is_a_clean_refusal() {
+    let mut sequence = idempotent();
+    begin(&mut sequence, 1);
+    let answer = answered(ErrorCode::UnknownTopicId);
+    assert_eq!(sequence.handle_attempt(answer), Decision::Retry);
+    assert_eq!(sequence.handle_topic_replaced(), None);
+    assert_eq!(begin(&mut sequence, 1), (7, 1, 0));
+    let late = Attempt::Answered(Answer {
+        error: ErrorCode::UnknownTopicId,
+        base_offset: 4,
+        log_start_offset: -1,
+    });
+    assert_eq!(sequence.handle_attempt(late), Decision::Retry);
+    assert_eq!(sequence.handle_topic_replaced(), Some(Fate::MaybeWritten));
 }
 
 #[test]

@@ -177,10 +177,7 @@ impl Run {
             let batch = self.late.swap_remove(index);
             let _ = self.partition.append(&batch);
         }
-        if self.late.is_empty()
-            && self.sequence.fate() == Fate::NotWritten
-            && self.random.one_in(20)
-        {
+        if self.may_forget() && self.random.one_in(20) {
             self.partition.producers.clear();
         }
         if self.random.one_in(12) {
@@ -200,6 +197,17 @@ impl Run {
             Decision::Failed(fate) => self.failed(fate),
             Decision::Stale => panic!("there was an attempt"),
         }
+    }
+
+    /// Whether a broker without state still deduplicates what is unresolved, or refuses it: no
+    /// client can make up for one that accepts a second copy.
+    fn may_forget(&self) -> bool {
+        let clean = self.late.is_empty() && self.sequence.fate() == Fate::NotWritten;
+        let strict = self.partition.old || self.partition.strict;
+        let mut late = self.late.iter().map(|batch| batch.stamp);
+        let head = self.sequence.head.and_then(|head| head.stamp);
+        let refused = |stamp: Stamp| stamp.base_sequence != 0;
+        clean || strict && late.all(refused) && head.is_none_or(refused)
     }
 
     fn failed(&mut self, fate: Fate) {

@@ -1,0 +1,82 @@
+//! Requests that wait: for data, for replicas, for time.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use milena_codec::Uuid;
+
+use super::requests::Received;
+use super::{ClusterModel, Outcome};
+use crate::api::fetch::FetchPlan;
+use crate::api::produce::PendingProduce;
+use crate::api::{Call, Reply};
+
+/// A parked request.
+#[derive(Debug)]
+pub(crate) enum Parked {
+    /// A fetch that wants more bytes than there are.
+    Fetch(Call, FetchPlan),
+    /// An acks=all produce whose replicas are behind.
+    Produce(Call, PendingProduce),
+    /// Not yet carried out.
+    Request(Received),
+    /// Never to be answered.
+    Never,
+}
+
+/// A parked request and when it ends.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) parked: Parked,
+    pub(crate) deadline: Option<Duration>,
+}
+
+impl Waiting {
+    /// Whether it may be ready after these partitions changed.
+    pub(super) fn concerns(&self, touched: &BTreeSet<(Uuid, i32)>) -> bool {
+        match &self.parked {
+            Parked::Fetch(_, plan) => plan.concerns(touched),
+            Parked::Produce(_, pending) => pending.concerns(touched),
+            Parked::Request(_) | Parked::Never => false,
+        }
+    }
+
+    /// Whether it still does something when nobody waits for the answer.
+    pub(super) fn has_effects(&self) -> bool {
+        matches!(self.parked, Parked::Request(_))
+    }
+}
+
+impl ClusterModel {
+    /// Looks at a parked request again: its outcome, or itself.
+    pub(super) fn retry(&mut self, waiting: Waiting) -> Result<Outcome, Waiting> {
+        let Waiting { parked, deadline } = waiting;
+        match parked {
+            Parked::Fetch(call, plan) if plan.is_ready(self, &call) => {
+                Ok(finish(plan.answer(self, &call)))
+            }
+            Parked::Produce(call, pending) if pending.is_ready(self, &call) => {
+                Ok(finish(pending.answer(self, &call)))
+            }
+            parked => Err(Waiting { parked, deadline }),
+        }
+    }
+
+    /// The outcome of a request whose time is up.
+    pub(super) fn expire(&mut self, now: Duration, parked: Parked) -> Outcome {
+        match parked {
+            Parked::Fetch(call, plan) => finish(plan.answer(self, &call)),
+            Parked::Produce(call, pending) => finish(pending.answer(self, &call)),
+            Parked::Request(received) => self.resume(now, received),
+            Parked::Never => Outcome::Parked,
+        }
+    }
+}
+
+fn finish(reply: Reply) -> Outcome {
+    match reply {
+        Reply::Answer(frame) => Outcome::Answer(frame),
+        Reply::Silent => Outcome::Silent,
+        Reply::Close | Reply::Park(_) => Outcome::Close,
+    }
+}

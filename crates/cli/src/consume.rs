@@ -1,0 +1,211 @@
+//! `milena consume`: records of a topic, printed.
+
+use std::io::{self, BufWriter, Write};
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use milena::{
+    AssignError, AutoCreate, Batch, BuildConsumerError, ConsumeError, Consumer, Start, Stop,
+    TopicError, TopicPartition,
+};
+
+use crate::args::{Connection, Consume};
+use crate::connection::{connect, soon};
+use crate::failure::{Exit, Failure};
+use crate::format::Line;
+use crate::interrupt::Interrupt;
+use crate::output::{Written, outcome};
+use crate::position::Position;
+use crate::progress::Progress;
+
+const WRITE_BUFFER: usize = 256 * 1024;
+
+pub(crate) async fn run(connection: &Connection, args: &Consume) -> Result<(), Failure> {
+    let client = connect(connection, &[]).await?;
+    let topic = client
+        .cluster()
+        .topic(
+            &args.topic,
+            AutoCreate::Never,
+            Instant::now() + connection.timeout,
+        )
+        .await
+        .map_err(unknown_topic)?;
+    let mut consumer = client.consumer().build().await?;
+    let mut partitions = args.partitions.clone();
+    if partitions.is_empty() {
+        partitions = topic
+            .partitions
+            .iter()
+            .map(|partition| partition.index)
+            .collect();
+    }
+    assign(&mut consumer, args, &partitions).await?;
+    let mut run = Run {
+        args,
+        left: args.count.unwrap_or(u64::MAX),
+        out: BufWriter::with_capacity(WRITE_BUFFER, io::stdout()),
+        progress: Progress::new("consumed", connection.quiet),
+        count: 0,
+        interrupt: Interrupt::listen(),
+    };
+    let result = run.all(&mut consumer).await;
+    let flushed = outcome(run.out.flush()).map(drop);
+    let count = run.count;
+    drop(run);
+    consumer.close(soon()).await;
+    client.close(soon()).await;
+    if !connection.quiet {
+        eprintln!("milena: {count} records");
+    }
+    result.and(flushed)
+}
+
+/// Assigns each partition from where it starts to where it stops.
+async fn assign(
+    consumer: &mut Consumer,
+    args: &Consume,
+    partitions: &[i32],
+) -> Result<(), Failure> {
+    let now = Timestamp::now();
+    let start = match args.from {
+        Position::Beginning => Start::Beginning,
+        Position::End => Start::End,
+        Position::Offset(offset) => Start::Offset(offset),
+        time => Start::Timestamp(time.millis(now).unwrap_or_default()),
+    };
+    let until = args.until.or(args.exit_at_end.then_some(Position::End));
+    for &partition in partitions {
+        let stop = match until {
+            None => Stop::Never,
+            Some(Position::End) => Stop::AtEnd,
+            Some(Position::Beginning) => Stop::At(0),
+            Some(Position::Offset(offset)) => Stop::At(offset),
+            Some(time) => {
+                let millis = time.millis(now).unwrap_or_default();
+                stop_at_time(consumer, &args.topic, partition, millis).await?
+            }
+        };
+        consumer
+            .assign_until(&args.topic, partition, start, stop)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The first record at or after a time, or the end if there is none yet.
+async fn stop_at_time(
+    consumer: &Consumer,
+    topic: &str,
+    partition: i32,
+    millis: i64,
+) -> Result<Stop, Failure> {
+    let name = TopicPartition::new(topic, partition);
+    let found = consumer
+        .offsets_for_times(&[(name, millis)])
+        .await
+        .map_err(Failure::failed)?;
+    Ok(found
+        .into_values()
+        .next()
+        .flatten()
+        .map_or(Stop::AtEnd, Stop::At))
+}
+
+struct Run<'a> {
+    args: &'a Consume,
+    left: u64,
+    out: BufWriter<io::Stdout>,
+    progress: Progress,
+    count: u64,
+    interrupt: Interrupt,
+}
+
+impl Run<'_> {
+    async fn all(&mut self, consumer: &mut Consumer) -> Result<(), Failure> {
+        while self.left > 0 {
+            let Some(batch) = self.next(consumer).await? else {
+                return Ok(());
+            };
+            match outcome(self.write(&batch))? {
+                Written::Ok => {}
+                Written::Closed => return Ok(()),
+            }
+            self.progress.set(self.count);
+        }
+        Ok(())
+    }
+
+    /// The next batch. What was printed is flushed before waiting for one.
+    async fn next(&mut self, consumer: &mut Consumer) -> Result<Option<Batch>, Failure> {
+        if self.interrupt.happened() {
+            return Err(Failure::new(Exit::Interrupted, "interrupted"));
+        }
+        if let Some(ready) = consumer.next_batch().now_or_never() {
+            return Ok(ready?);
+        }
+        if let Written::Closed = outcome(self.out.flush())? {
+            return Ok(None);
+        }
+        tokio::select! {
+            biased;
+            () = self.interrupt.wait() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+            batch = consumer.next_batch() => Ok(batch?),
+        }
+    }
+
+    fn write(&mut self, batch: &Batch) -> io::Result<()> {
+        for record in batch {
+            if self.left == 0 {
+                break;
+            }
+            let line = Line {
+                topic: batch.topic(),
+                partition: batch.partition(),
+                offset: record.offset,
+                timestamp: record.timestamp,
+                key: record.key,
+                value: record.value,
+                headers: record.headers,
+            };
+            self.args.format.write(&mut self.out, &line)?;
+            self.left -= 1;
+            self.count += 1;
+        }
+        Ok(())
+    }
+}
+
+fn unknown_topic(error: TopicError) -> Failure {
+    let exit = match error {
+        TopicError::NotAuthorized { .. } => Exit::Refused,
+        TopicError::TimedOut(_) => Exit::Unreachable,
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, error)
+}
+
+impl From<BuildConsumerError> for Failure {
+    fn from(error: BuildConsumerError) -> Self {
+        match error {
+            BuildConsumerError::Assign(error) => error.into(),
+            other => Self::usage(other),
+        }
+    }
+}
+
+impl From<AssignError> for Failure {
+    fn from(error: AssignError) -> Self {
+        match error {
+            AssignError::Topic(error) => unknown_topic(error),
+            other => Self::failed(other),
+        }
+    }
+}
+
+impl From<ConsumeError> for Failure {
+    fn from(error: ConsumeError) -> Self {
+        Self::failed(error)
+    }
+}

@@ -1,0 +1,199 @@
+//! The settings of a producer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use milena_proto::sequence::Acks;
+use milena_records::{Compression, Compressor, DEFAULT_BATCH_LIMIT, LevelError};
+
+use crate::{FailedBatch, ProducerEvent};
+
+/// The settings of a [`Producer`](crate::Producer). Defaults are the Java client's, except where
+/// said; its names are given.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ProducerConfig {
+    /// `acks`. Default all.
+    pub acks: Acks,
+    /// `enable.idempotence`: retries never duplicate or reorder. Default: on with acks all, off
+    /// otherwise. On with other acks is refused.
+    pub enable_idempotence: Option<bool>,
+    /// `linger.ms`: how long a batch that is not full waits for more records while its partition
+    /// could send it. Default 0, Java 5 ms: records that arrive while the partition's last batch
+    /// is in flight share the next one anyway.
+    pub linger: Duration,
+    /// `batch.size`: a batch's largest size before compression, unless a single record is larger.
+    /// Default 1,000,000 bytes, Java 16,384: memory is taken as it fills, so a large limit costs
+    /// nothing while there is little to send.
+    pub batch_size: usize,
+    /// `buffer.memory`: what all unresolved batches take together. Beyond it `send` waits.
+    /// Default 32 MiB.
+    pub buffer_memory: usize,
+    /// `max.request.size`: the largest record, and the largest request unless a single batch is
+    /// larger. Before compression. Default 1 MiB.
+    pub max_request_size: usize,
+    /// `compression.type`. Default none.
+    pub compression: Compression,
+    /// `compression.gzip.level`, `compression.lz4.level`, `compression.zstd.level` (KIP-390).
+    /// Default: the codec's own.
+    pub compression_level: Option<i32>,
+    /// `delivery.timeout.ms`: a batch that is not acknowledged this long after it got its first
+    /// record has failed. Default 2 min.
+    pub delivery_timeout: Duration,
+    /// `request.timeout.ms`: how long an attempt waits for its answer. Default 30 s.
+    pub request_timeout: Duration,
+    /// `max.block.ms`: how long `send` waits for metadata, and then for memory. Default 1 min.
+    pub max_block: Duration,
+    /// `retry.backoff.ms`: the wait before the first retry; doubles with each, with 20 % jitter.
+    /// Default 100 ms.
+    pub retry_backoff: Duration,
+    /// `retry.backoff.max.ms`: where that ends. Default 1 s.
+    pub retry_backoff_max: Duration,
+    /// `max.in.flight.requests.per.connection`, each with other partitions. Default 5.
+    pub max_in_flight: usize,
+    /// Called with every batch that fails, from the producer's task: it must not block. For dead
+    /// letters and for those who drop their receipts.
+    pub on_failed_batch: Option<Hook<Arc<FailedBatch>>>,
+    /// Called with every event, from the producer's task: it must not block.
+    pub on_event: Option<Hook<ProducerEvent>>,
+}
+
+impl Default for ProducerConfig {
+    fn default() -> Self {
+        Self {
+            acks: Acks::All,
+            enable_idempotence: None,
+            linger: Duration::ZERO,
+            batch_size: DEFAULT_BATCH_LIMIT,
+            buffer_memory: milena_accumulator::DEFAULT_MEMORY,
+            max_request_size: 1024 * 1024,
+            compression: Compression::None,
+            compression_level: None,
+            delivery_timeout: Duration::from_secs(120),
+            request_timeout: Duration::from_secs(30),
+            max_block: Duration::from_secs(60),
+            retry_backoff: Duration::from_millis(100),
+            retry_backoff_max: Duration::from_secs(1),
+            max_in_flight: 5,
+            on_failed_batch: None,
+            on_event: None,
+        }
+    }
+}
+
+/// Settings that contradict each other or themselves.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Idempotence needs the acknowledgement of all replicas.
+    #[error(
+        "enable_idempotence (enable.idempotence) needs acks=all, not acks={}; \
+         set acks to all or leave idempotence out", .acks.code()
+    )]
+    IdempotenceNeedsAcksAll {
+        /// The acks given.
+        acks: Acks,
+    },
+    /// The level does not fit the codec.
+    #[error("compression_level: {0}")]
+    CompressionLevel(#[from] LevelError),
+    /// One setting has to be at least another one.
+    #[error("{larger} must be at least {smaller} ({minimum}), not {given}")]
+    TooSmall {
+        /// The setting that is too small.
+        larger: &'static str,
+        /// What it has to reach.
+        smaller: &'static str,
+        /// Its least value.
+        minimum: String,
+        /// The value given.
+        given: String,
+    },
+}
+
+impl ProducerConfig {
+    /// Checks the settings against each other.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the settings at odds.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.enable_idempotence == Some(true) && self.acks != Acks::All {
+            return Err(ConfigError::IdempotenceNeedsAcksAll { acks: self.acks });
+        }
+        self.compressor()?;
+        let smallest = 1;
+        at_least(("batch_size", self.batch_size), ("1 byte", smallest))?;
+        at_least(("max_in_flight", self.max_in_flight), ("1", smallest))?;
+        let batch = ("batch_size", self.batch_size);
+        at_least(("max_request_size", self.max_request_size), batch)?;
+        at_least(("buffer_memory", self.buffer_memory), batch)?;
+        let shortest = Duration::from_millis(1);
+        at_least(
+            ("request_timeout", self.request_timeout),
+            ("1 ms", shortest),
+        )?;
+        let once = self.linger.saturating_add(self.request_timeout);
+        at_least(
+            ("delivery_timeout", self.delivery_timeout),
+            ("linger + request_timeout", once),
+        )
+    }
+
+    /// Whether retries are deduplicated.
+    #[must_use]
+    pub fn is_idempotent(&self) -> bool {
+        self.enable_idempotence.unwrap_or(self.acks == Acks::All)
+    }
+
+    pub(crate) fn compressor(&self) -> Result<Compressor, LevelError> {
+        match self.compression_level {
+            None => Ok(Compressor::new(self.compression)),
+            Some(level) => Compressor::with_level(self.compression, level),
+        }
+    }
+}
+
+fn at_least<T: Ord + fmt::Debug>(
+    (larger, given): (&'static str, T),
+    (smaller, minimum): (&'static str, T),
+) -> Result<(), ConfigError> {
+    if given >= minimum {
+        return Ok(());
+    }
+    Err(ConfigError::TooSmall {
+        larger,
+        smaller,
+        minimum: format!("{minimum:?}"),
+        given: format!("{given:?}"),
+    })
+}
+
+/// A function of the user's that is called with each `T`.
+pub struct Hook<T>(Arc<dyn Fn(&T) + Send + Sync>);
+
+impl<T> Hook<T> {
+    /// Wraps a function, which must not block.
+    pub fn new(function: impl Fn(&T) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(function))
+    }
+
+    pub(crate) fn call(&self, value: &T) {
+        (self.0)(value);
+    }
+}
+
+impl<T> Clone for Hook<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> fmt::Debug for Hook<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
+}
+
+#[cfg(test)]
+mod tests;

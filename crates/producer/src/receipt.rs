@@ -1,0 +1,125 @@
+//! What `send` returns: the promise of an outcome.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use milena_accumulator::{Cell, Slot};
+use milena_codec::Str;
+
+use crate::shared::Outcome;
+use crate::topic::Partition;
+use crate::{DeliveryError, FailedBatch};
+
+/// A record's acknowledgement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ack {
+    /// The topic.
+    pub topic: Str,
+    /// The partition.
+    pub partition: i32,
+    /// The record's offset; `None` with acks 0, and where the broker knows only that it was
+    /// written before.
+    pub offset: Option<i64>,
+    /// Milliseconds since 1970 UTC: the record's own, or the broker's where the topic says
+    /// `LogAppendTime`.
+    pub timestamp: i64,
+}
+
+/// Resolves when the record was acknowledged or has failed.
+///
+/// # Cancel safety
+/// Dropping it cancels nothing: the record is delivered all the same, and a failure reaches
+/// `on_failed_batch`, `flush` and `close`.
+#[must_use = "a dropped receipt leaves failures to on_failed_batch, flush and close"]
+pub struct Receipt {
+    cell: Arc<Cell<Outcome>>,
+    slot: Slot,
+    partition: Arc<Partition>,
+    index: u32,
+    timestamp: i64,
+}
+
+impl Receipt {
+    pub(crate) fn new(
+        cell: Arc<Cell<Outcome>>,
+        index: u32,
+        partition: Arc<Partition>,
+        timestamp: i64,
+    ) -> Self {
+        Self {
+            cell,
+            slot: Slot::default(),
+            partition,
+            index,
+            timestamp,
+        }
+    }
+
+    /// The record's topic.
+    pub fn topic(&self) -> &Str {
+        &self.partition.topic
+    }
+
+    /// The partition that was chosen.
+    pub fn partition(&self) -> i32 {
+        self.partition.index
+    }
+
+    /// The outcome, if it is known already.
+    pub fn outcome(&self) -> Option<Result<Ack, DeliveryError>> {
+        self.cell.outcome().map(|outcome| self.read(outcome))
+    }
+
+    fn read(&self, outcome: &Outcome) -> Result<Ack, DeliveryError> {
+        match outcome {
+            Outcome::Acknowledged {
+                base_offset,
+                log_append_time,
+            } => Ok(Ack {
+                topic: self.partition.topic.clone(),
+                partition: self.partition.index,
+                offset: base_offset.map(|base| base + i64::from(self.index)),
+                timestamp: log_append_time.unwrap_or(self.timestamp),
+            }),
+            Outcome::Failed(batch) => Err(self.failed(batch)),
+        }
+    }
+
+    fn failed(&self, batch: &Arc<FailedBatch>) -> DeliveryError {
+        DeliveryError {
+            batch: Arc::clone(batch),
+            index: self.index,
+        }
+    }
+}
+
+impl Future for Receipt {
+    type Output = Result<Ack, DeliveryError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        match this.cell.poll(&mut this.slot, context) {
+            Poll::Ready(outcome) => Poll::Ready(this.read(outcome)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        self.cell.forget(&mut self.slot);
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipt")
+            .field("topic", &self.partition.topic)
+            .field("partition", &self.partition.index)
+            .field("resolved", &self.cell.outcome().is_some())
+            .finish()
+    }
+}
