@@ -2,11 +2,14 @@
 
 use milena_auth::server::{ServerMechanism, ServerStep};
 use milena_auth::{Mechanism, ScramHash, Step};
-use milena_codec::messages::{ApiVersionsRequest, ApiVersionsResponse, MetadataRequest};
-use milena_codec::{ApiKey, EncodeError, Message, Request, frame};
+use milena_codec::messages::{
+    ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, RequestHeader,
+};
+use milena_codec::{ApiKey, EncodeError, Message, Request, encode, frame};
 
 use crate::dice::XorShift;
 use crate::fuzz::message;
+use crate::fuzz::packed as packed_frames;
 use crate::fuzz::sasl::{Role, packed, store};
 use crate::messages::{Vector, golden};
 use crate::{BATCHES, hex};
@@ -55,6 +58,8 @@ pub fn all() -> Vec<Seed> {
         new("batch_builder", &format!("random-{seed}"), bytes)
     }));
     seeds.extend(sasl_seeds());
+    seeds.extend(broker_seeds());
+    seeds.push(opening_seed());
     seeds
 }
 
@@ -110,6 +115,52 @@ fn frame_seeds() -> Vec<Seed> {
     let bytes = [&[1, key, 13][..], &7_i32.to_be_bytes(), &[0], &body].concat();
     seeds.push(new("frames", "metadata-response-13", bytes));
     seeds
+}
+
+/// Whole sessions: what a client asks first, and every kind of request the broker carries out.
+fn broker_seeds() -> Vec<Seed> {
+    let asked = |vector: &Vector| {
+        let api = vector.entry.api?;
+        (vector.entry.name.ends_with("Request") && APIS.contains(&api)).then_some(api)
+    };
+    let mut seeds = Vec::new();
+    for vector in golden() {
+        let Some(api) = asked(&vector) else { continue };
+        if vector.version != api.stable_versions().max || vector.body.len() > MAX_SEED {
+            continue;
+        }
+        let header = RequestHeader {
+            request_api_key: api.code(),
+            request_api_version: vector.version,
+            correlation_id: 7,
+            ..RequestHeader::default()
+        };
+        let header = encode(&header, api.request_header_version(vector.version));
+        let frame = [&header.expect("a header encodes")[..], &vector.body].concat();
+        let metadata = frame::request(&MetadataRequest::default(), 12, 6, None);
+        let metadata = metadata.expect("it encodes").into_bytes().slice(4..);
+        let input = packed_frames(&[metadata.to_vec(), frame]);
+        seeds.push(new(
+            "broker_model",
+            &format!("{}-{}", api.name(), vector.version),
+            input,
+        ));
+    }
+    seeds.dedup_by(|one, other| one.name == other.name);
+    seeds
+}
+
+/// A broker's first answer, in one piece.
+fn opening_seed() -> Seed {
+    let answer = ApiVersionsResponse::default();
+    let frame = frame::response(&answer, ApiKey::ApiVersions, 4, 0);
+    let frame = frame.expect("it encodes").into_bytes();
+    let length = [frame.len() as u8 - 1];
+    new(
+        "opening",
+        "api-versions",
+        [&[0][..], &length, &frame].concat(),
+    )
 }
 
 fn request_frame<R: Request>(name: &str, message: &R, version: i16) -> Result<Seed, EncodeError> {

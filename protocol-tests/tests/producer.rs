@@ -261,6 +261,40 @@ async fn records_wait_out_a_killed_cluster() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_topic_created_again_gets_the_records_that_follow() {
+    let world = World::start(1, 1).await;
+    let producer = world.producer(ProducerConfig::default());
+    for number in ["0", "1"] {
+        let receipt = producer.send(Record::to("t").value(number)).await.unwrap();
+        receipt.await.unwrap();
+    }
+    world.delete_topic().await;
+    let created = world.broker.with_model(|model| model.create_topic("t", 1));
+    created.unwrap();
+    let receipt = producer.send(Record::to("t").value("2")).await.unwrap();
+    assert_eq!(receipt.await.unwrap().offset, Some(0));
+    assert_eq!(world.numbers(0), [2]);
+    let header = *world.batches(0)[0].header();
+    assert_eq!((header.producer_epoch, header.base_sequence), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_forgot_the_producer_is_written_to_all_the_same() {
+    for version in [KafkaVersion::V2_1, KafkaVersion::V4_3] {
+        let world = World::build(1, 1, |builder| builder.as_version(version)).await;
+        let producer = world.producer(ProducerConfig::default());
+        for number in 0..6 {
+            let forget = |model: &mut milena_broker::ClusterModel| model.forget_producers("t", 0);
+            world.broker.with_model(forget).unwrap();
+            let value = number.to_string();
+            let receipt = producer.send(Record::to("t").value(&value)).await.unwrap();
+            assert_eq!(receipt.await.unwrap().offset, Some(number));
+        }
+        assert_eq!(world.numbers(0), [0, 1, 2, 3, 4, 5]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn unknown_topics_and_partitions_are_refused_in_time() {
     let world = World::build(1, 2, |builder| {
         builder.settings(|settings| settings.auto_create_topics = false)

@@ -149,7 +149,7 @@ impl Fetcher {
         };
         match outcome {
             None => return false,
-            Some(Ok(reply)) => self.take_in(fetch, reply, reservation),
+            Some(Ok(reply)) => self.take_in(&fetch, reply, reservation),
             Some(Err(error)) => {
                 drop(reservation);
                 self.session().handle_lost();
@@ -207,7 +207,7 @@ impl Fetcher {
         }
     }
 
-    fn take_in(&mut self, fetch: Fetch, reply: Reply<FetchResponse>, reservation: Reservation) {
+    fn take_in(&mut self, fetch: &Fetch, reply: Reply<FetchResponse>, reservation: Reservation) {
         let mut answer = reply.message;
         let endpoints = std::mem::take(&mut answer.node_endpoints);
         let found = self.session().handle_answer(answer);

@@ -216,6 +216,7 @@ fn take_bytes(
     let bounds = Bounds {
         high_watermark: data.high_watermark,
         log_start_offset: data.log_start_offset,
+        until: slot.core.stop_offset().unwrap_or(i64::MAX),
     };
     state.buffered = state.buffered.saturating_add(bytes.len());
     slot.push(Chunk::new(asked.token, bounds, bytes));

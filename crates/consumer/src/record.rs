@@ -14,6 +14,8 @@ pub struct Batch {
     pub(crate) checked: CheckedBatch,
     /// Records below this were handed out before, or lie before the start.
     pub(crate) from: i64,
+    /// Records from here on are not to be read.
+    pub(crate) until: i64,
     pub(crate) count: usize,
     pub(crate) first: i64,
     pub(crate) last: i64,
@@ -39,6 +41,7 @@ impl Batch {
             partition,
             checked,
             from,
+            until: bounds.until,
             count: 0,
             first: 0,
             last: 0,
@@ -55,7 +58,8 @@ impl Batch {
     fn measure(&self) -> (usize, i64) {
         let header = self.checked.header();
         let dense = header.last_offset_delta.checked_add(1) == Some(header.record_count);
-        if dense && self.from <= header.base_offset {
+        let whole = self.from <= header.base_offset && header.last_offset() < self.until;
+        if dense && whole {
             return (self.checked.iter().len(), header.last_offset());
         }
         self.iter().fold((0, self.first), |(count, _), record| {
@@ -94,9 +98,10 @@ impl Batch {
     }
 
     /// Where reading goes on behind this batch: behind its last offset, which compaction may have
-    /// left without a record.
+    /// left without a record, or at the offset where reading is to stop.
     pub fn next_offset(&self) -> i64 {
-        self.checked.header().last_offset().saturating_add(1)
+        let behind = self.checked.header().last_offset().saturating_add(1);
+        behind.min(self.until)
     }
 
     /// The partition's end as it was when this was fetched: the offset behind the last record that
@@ -148,6 +153,8 @@ impl<'a> IntoIterator for &'a Batch {
 pub(crate) struct Bounds {
     pub(crate) high_watermark: i64,
     pub(crate) log_start_offset: i64,
+    /// Where reading is to stop.
+    pub(crate) until: i64,
 }
 
 /// The records of a [`Batch`].
@@ -163,6 +170,9 @@ impl<'a> Iterator for Records<'a> {
     fn next(&mut self) -> Option<RecordRef<'a>> {
         let from = self.batch.from;
         let inner = self.inner.find(|record| record.offset >= from)?;
+        if inner.offset >= self.batch.until {
+            return None;
+        }
         Some(RecordRef {
             offset: inner.offset,
             timestamp: inner.timestamp,
@@ -383,6 +393,9 @@ impl Cursor {
     pub(crate) fn next(&mut self) -> Option<(Record, i64)> {
         loop {
             let record = Record::new(&self.batch, self.spans.next()?);
+            if record.offset >= self.batch.until {
+                return None;
+            }
             if record.offset >= self.batch.from {
                 let next = match self.spans.len() {
                     0 => self.batch.next_offset(),
@@ -404,6 +417,7 @@ impl Cursor {
         let bounds = Bounds {
             high_watermark: self.batch.high_watermark,
             log_start_offset: self.batch.log_start_offset,
+            until: self.batch.until,
         };
         Batch::new(topic, partition, checked, from, bounds)
     }

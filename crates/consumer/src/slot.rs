@@ -42,7 +42,7 @@ pub(crate) struct Taken {
 }
 
 /// What stopped a partition.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
     /// The topic has another id now.
     Recreated { old: Uuid, new: Uuid },

@@ -50,6 +50,10 @@ async fn run(
         std::process::id()
     );
     create(cluster, &topic, partitions).await?;
+    for partition in 0..partitions {
+        // Until its leader has heard of a new topic it refuses batches, with acks 0 silently.
+        fetch(cluster, &topic, partition, 0).await?;
+    }
     let mut config = ProducerConfig::default();
     config.acks = acks;
     config.compression = compression;

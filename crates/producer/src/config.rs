@@ -14,7 +14,8 @@ use crate::{FailedBatch, ProducerEvent};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ProducerConfig {
-    /// `acks`. Default all.
+    /// `acks`. Default all. With none, what the broker refuses is lost without notice, and counts
+    /// as acknowledged: for example what comes right after the creation of its topic.
     pub acks: Acks,
     /// `enable.idempotence`: retries never duplicate or reorder. Default: on with acks all, off
     /// otherwise. On with other acks is refused.

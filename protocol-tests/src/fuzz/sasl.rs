@@ -11,13 +11,12 @@ use milena_auth::{
     Secret, Step,
 };
 
+use super::unpacked;
 use crate::allocation;
 use crate::dice::Dice;
 
 /// The randomness of both sides' nonces.
 const NONCE: [u8; 24] = [7; 24];
-/// The most messages of an exchange that is given up.
-const MAX_MESSAGES: usize = 8;
 
 /// A side of a mechanism.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -115,20 +114,8 @@ fn talk_to_server(
 pub(crate) fn packed(role: Role, messages: &[Vec<u8>]) -> Vec<u8> {
     let index = Role::ALL.iter().position(|other| *other == role);
     let mut input = vec![index.expect("every role is listed") as u8];
-    for message in messages {
-        input.extend((message.len() as u16).to_be_bytes());
-        input.extend(message);
-    }
+    input.extend(super::packed(messages));
     input
-}
-
-fn unpacked(mut dice: Dice<'_>) -> Vec<&[u8]> {
-    let mut messages = Vec::new();
-    while !dice.is_empty() && messages.len() < MAX_MESSAGES {
-        let length = u16::from_be_bytes(dice.array());
-        messages.push(dice.take(length.into()));
-    }
-    messages
 }
 
 /// A broker that knows `user`, whose password is `pencil`.

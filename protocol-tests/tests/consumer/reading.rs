@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use milena_broker::KafkaVersion;
 use milena_consumer::{
     Activity, AssignError, ConfigError, ConsumeError, Consumer, ConsumerConfig, IsolationLevel,
-    OutOfRange, SeekError, Side, Start, TopicPartition,
+    OutOfRange, SeekError, Side, Start, Stop, TopicPartition,
 };
 use milena_records::Compression;
 
@@ -22,15 +22,28 @@ async fn every_record_is_read_once_and_in_order() {
         world.fill(partition, 100 * partition as usize, 7).await;
     }
     let mut consumer = world.reader();
-    assert_eq!(consumer.assign_topic(TOPIC, Start::Beginning).await.unwrap(), 6);
+    assert_eq!(
+        consumer
+            .assign_topic(TOPIC, Start::Beginning)
+            .await
+            .unwrap(),
+        6
+    );
     let seen = drain(&mut consumer).await;
     for partition in 1..6 {
         let all: Vec<i64> = (0..100 * i64::from(partition)).collect();
         assert_eq!(seen[&partition], all);
-        assert_eq!(consumer.position(TOPIC, partition), Some(100 * i64::from(partition)));
+        assert_eq!(
+            consumer.position(TOPIC, partition),
+            Some(100 * i64::from(partition))
+        );
     }
     let states = consumer.partitions_state();
-    assert!(states.iter().all(|state| state.activity == Activity::Finished));
+    assert!(
+        states
+            .iter()
+            .all(|state| state.activity == Activity::Finished)
+    );
     assert!(consumer.next_batch().await.unwrap().is_none(), "and again");
 }
 
@@ -39,15 +52,26 @@ async fn every_codec_is_read_and_large_batches_too() {
     let world = World::new(1, 5).await;
     let large = "x".repeat(300_000);
     for (partition, codec) in (0..).zip(Compression::ALL) {
-        world.write_as(codec, partition, &["a", &large, "b", &large]).await;
+        world
+            .write_as(codec, partition, &["a", &large, "b", &large])
+            .await;
     }
     let mut consumer = world.reader();
-    consumer.assign_topic(TOPIC, Start::Beginning).await.unwrap();
+    consumer
+        .assign_topic(TOPIC, Start::Beginning)
+        .await
+        .unwrap();
     let mut read = 0;
     while let Some(batch) = consumer.next_batch().await.unwrap() {
-        assert_eq!((batch.len(), batch.first_offset(), batch.last_offset()), (4, 0, 3));
+        assert_eq!(
+            (batch.len(), batch.first_offset(), batch.last_offset()),
+            (4, 0, 3)
+        );
         assert_eq!((batch.high_watermark(), batch.next_offset()), (4, 4));
-        let sizes: Vec<_> = batch.iter().map(|record| record.value.unwrap().len()).collect();
+        let sizes: Vec<_> = batch
+            .iter()
+            .map(|record| record.value.unwrap().len())
+            .collect();
         assert_eq!(sizes, [1, 300_000, 1, 300_000]);
         read += 1;
     }
@@ -66,7 +90,10 @@ async fn a_batch_above_every_fetch_limit_is_delivered() {
         config.max_partition_fetch_bytes = 100;
         config.fetch_memory = 100;
     });
-    consumer.assign_topic(TOPIC, Start::Beginning).await.unwrap();
+    consumer
+        .assign_topic(TOPIC, Start::Beginning)
+        .await
+        .unwrap();
     let mut sizes = Vec::new();
     while let Some(record) = consumer.recv().await.unwrap() {
         sizes.push(record.value().unwrap().len());
@@ -92,8 +119,33 @@ async fn each_start_begins_where_it_says() {
         consumer.assign(TOPIC, 0, start).await.unwrap();
         let seen = drain(&mut consumer).await;
         let expected: Vec<i64> = (first..10).collect();
-        assert_eq!(seen.get(&0).cloned().unwrap_or_default(), expected, "{start:?}");
+        assert_eq!(
+            seen.get(&0).cloned().unwrap_or_default(),
+            expected,
+            "{start:?}"
+        );
         assert_eq!(consumer.position(TOPIC, 0), Some(10));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_within_a_batch_is_kept_to_the_record() {
+    let world = World::new(1, 1).await;
+    world.fill(0, 10, 5).await;
+    for by_record in [true, false] {
+        let mut consumer = world.consumer(|_| {});
+        let (from, to) = (Start::Offset(3), Stop::At(8));
+        consumer.assign_until(TOPIC, 0, from, to).await.unwrap();
+        let mut seen = Vec::new();
+        if by_record {
+            while let Some(record) = consumer.recv().await.unwrap() {
+                seen.push(record.offset());
+            }
+        } else {
+            seen = drain(&mut consumer).await.remove(&0).unwrap();
+        }
+        assert_eq!(seen, [3, 4, 5, 6, 7]);
+        assert_eq!(consumer.position(TOPIC, 0), Some(8));
     }
 }
 
@@ -118,7 +170,10 @@ async fn an_old_broker_is_read_by_topic_names() {
     world.fill(0, 10, 3).await;
     world.fill(1, 10, 3).await;
     let mut consumer = world.reader();
-    consumer.assign_topic(TOPIC, Start::Beginning).await.unwrap();
+    consumer
+        .assign_topic(TOPIC, Start::Beginning)
+        .await
+        .unwrap();
     let seen = drain(&mut consumer).await;
     assert_eq!(seen.values().map(Vec::len).collect::<Vec<_>>(), [10, 10]);
 }
@@ -128,7 +183,10 @@ async fn records_one_by_one_then_the_rest_as_a_batch() {
     let world = World::new(1, 1).await;
     world.fill(0, 5, 5).await;
     let mut consumer = world.reader();
-    consumer.assign_topic(TOPIC, Start::Offset(1)).await.unwrap();
+    consumer
+        .assign_topic(TOPIC, Start::Offset(1))
+        .await
+        .unwrap();
     let record = consumer.recv().await.unwrap().unwrap();
     assert_eq!((record.offset(), record.timestamp()), (1, 1001));
     assert_eq!((record.topic(), record.partition()), (TOPIC, 0));
@@ -149,7 +207,10 @@ async fn a_stream_gives_all_records_and_ends() {
     world.fill(0, 5, 2).await;
     world.fill(1, 5, 2).await;
     let mut consumer = world.reader();
-    consumer.assign_topic(TOPIC, Start::Beginning).await.unwrap();
+    consumer
+        .assign_topic(TOPIC, Start::Beginning)
+        .await
+        .unwrap();
     let records: Vec<_> = consumer.stream().collect().await;
     assert_eq!(records.iter().filter(|record| record.is_ok()).count(), 10);
     assert_eq!(records.len(), 10);
@@ -169,7 +230,10 @@ async fn new_records_arrive_while_waiting() {
         world.write(0, &["0/0"]).await;
     });
     assert_eq!(offsets(&batch.unwrap().unwrap()), [0]);
-    assert!(world.now() - begun < Duration::from_millis(400), "it wakes the parked fetch");
+    assert!(
+        world.now() - begun < Duration::from_millis(400),
+        "it wakes the parked fetch"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,13 +241,19 @@ async fn after_a_seek_nothing_from_before_is_handed_out() {
     let world = World::new(1, 1).await;
     world.fill(0, 50, 5).await;
     let mut consumer = world.reader();
-    consumer.assign_topic(TOPIC, Start::Beginning).await.unwrap();
+    consumer
+        .assign_topic(TOPIC, Start::Beginning)
+        .await
+        .unwrap();
     assert_eq!(consumer.recv().await.unwrap().unwrap().offset(), 0);
     consumer.seek(TOPIC, 0, Start::Offset(31)).unwrap();
     assert_eq!(consumer.position(TOPIC, 0), Some(31));
     assert_eq!(consumer.recv().await.unwrap().unwrap().offset(), 31);
     consumer.seek(TOPIC, 0, Start::Beginning).unwrap();
-    assert_eq!(drain(&mut consumer).await[&0], (0..50).collect::<Vec<i64>>());
+    assert_eq!(
+        drain(&mut consumer).await[&0],
+        (0..50).collect::<Vec<i64>>()
+    );
     let unknown = consumer.seek(TOPIC, 1, Start::End);
     assert!(matches!(unknown, Err(SeekError::NotAssigned(_))));
     let negative = consumer.seek(TOPIC, 0, Start::Offset(-1));
@@ -196,7 +266,10 @@ async fn a_paused_partition_keeps_its_place() {
     world.fill(0, 20, 5).await;
     world.fill(1, 20, 5).await;
     let mut consumer = world.reader();
-    consumer.assign_topic(TOPIC, Start::Beginning).await.unwrap();
+    consumer
+        .assign_topic(TOPIC, Start::Beginning)
+        .await
+        .unwrap();
     let first = consumer.recv().await.unwrap().unwrap();
     let (paused, other) = (first.partition(), 1 - first.partition());
     consumer.pause(TOPIC, paused).unwrap();
@@ -227,7 +300,10 @@ async fn unassigning_stops_and_assigning_again_starts_afresh() {
     assert!(matches!(twice, Err(AssignError::AlreadyAssigned(_))));
     assert_eq!(consumer.recv().await.unwrap().unwrap().offset(), 0);
     assert!(consumer.unassign(TOPIC, 0));
-    assert!(matches!(consumer.recv().await, Err(ConsumeError::NothingAssigned)));
+    assert!(matches!(
+        consumer.recv().await,
+        Err(ConsumeError::NothingAssigned)
+    ));
     consumer.assign(TOPIC, 0, Start::Offset(8)).await.unwrap();
     assert_eq!(drain(&mut consumer).await[&0], [8, 9]);
 }
@@ -237,10 +313,16 @@ async fn what_cannot_be_assigned_says_why() {
     let world = World::new(1, 2).await;
     let consumer = world.reader();
     let error = consumer.assign(TOPIC, 2, Start::End).await.unwrap_err();
-    assert_eq!(error.to_string(), "topic orders has no partition 2; it has 2, counted from 0");
+    assert_eq!(
+        error.to_string(),
+        "topic orders has no partition 2; it has 2, counted from 0"
+    );
     let error = consumer.assign("order", 0, Start::End).await.unwrap_err();
     assert!(matches!(error, AssignError::Topic(_)), "{error}");
-    let error = consumer.assign(TOPIC, 0, Start::Timestamp(-1)).await.unwrap_err();
+    let error = consumer
+        .assign(TOPIC, 0, Start::Timestamp(-1))
+        .await
+        .unwrap_err();
     assert!(matches!(error, AssignError::InvalidStart { .. }));
     assert!(consumer.assignment().is_empty());
 }
@@ -255,9 +337,15 @@ async fn settings_that_cannot_be_kept_are_refused() {
     };
     let error = refused(|config| config.isolation_level = IsolationLevel::ReadCommitted);
     assert_eq!(error, ConfigError::ReadCommitted);
-    assert_eq!(refused(|config| config.check_crcs = false), ConfigError::UncheckedCrcs);
+    assert_eq!(
+        refused(|config| config.check_crcs = false),
+        ConfigError::UncheckedCrcs
+    );
     let error = refused(|config| config.max_partition_fetch_bytes = 0);
-    assert_eq!(error.to_string(), "max.partition.fetch.bytes must be at least 1");
+    assert_eq!(
+        error.to_string(),
+        "max.partition.fetch.bytes must be at least 1"
+    );
     let error = refused(|config| config.fetch_max_wait = Duration::from_secs(30));
     assert!(matches!(error, ConfigError::WaitTooLong { .. }));
 }
@@ -279,9 +367,20 @@ async fn a_position_outside_the_log_is_an_error_by_default() {
         }
     }
     let error = faults.pop().unwrap();
-    assert_eq!((error.side(), error.offset()), (Some(Side::Above), Some(99)));
-    assert!(error.to_string().contains("orders-0: offset 99 is outside the log, which is 0 to 5"));
-    assert_eq!(consumer.position(TOPIC, 0), Some(99), "it rests where it was");
+    assert_eq!(
+        (error.side(), error.offset()),
+        (Some(Side::Above), Some(99))
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("orders-0: offset 99 is outside the log, which is 0 to 5")
+    );
+    assert_eq!(
+        consumer.position(TOPIC, 0),
+        Some(99),
+        "it rests where it was"
+    );
     consumer.seek(TOPIC, 0, Start::Offset(4)).unwrap();
     assert_eq!(offsets(&consumer.next_batch().await.unwrap().unwrap()), [4]);
 }
@@ -307,7 +406,9 @@ async fn a_policy_may_reset_and_says_so() {
 async fn poll_times<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     for _ in 0..polls {
-        let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let polled = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
         if let std::task::Poll::Ready(output) = polled {
             return Some(output);
         }
@@ -324,7 +425,10 @@ async fn dropping_a_read_at_any_poll_loses_nothing() {
             world.fill(partition, 30, 4).await;
         }
         let mut consumer = world.reader();
-        consumer.assign_topic(TOPIC, Start::Beginning).await.unwrap();
+        consumer
+            .assign_topic(TOPIC, Start::Beginning)
+            .await
+            .unwrap();
         let mut seen = [0_i64; 3];
         let mut turn = 0;
         loop {
@@ -360,14 +464,23 @@ async fn closing_ends_reading_and_reports_where_it_stood() {
     let world = World::new(1, 1).await;
     world.fill(0, 10, 5).await;
     let mut consumer = world.consumer(|_| {});
-    consumer.assign_topic(TOPIC, Start::Beginning).await.unwrap();
+    consumer
+        .assign_topic(TOPIC, Start::Beginning)
+        .await
+        .unwrap();
     assert!(consumer.recv().await.unwrap().is_some());
     let begun = world.now();
     let report = consumer.close(begun + Duration::from_secs(5)).await;
     assert!(report.in_time);
-    assert!(world.now() - begun < Duration::from_millis(100), "no wait for a parked fetch");
+    assert!(
+        world.now() - begun < Duration::from_millis(100),
+        "no wait for a parked fetch"
+    );
     assert_eq!(report.positions[&TopicPartition::new(TOPIC, 0)], Some(1));
     assert!(consumer.next_batch().await.unwrap().is_none());
     assert!(consumer.recv().await.unwrap().is_none());
-    assert!(matches!(consumer.assign(TOPIC, 0, Start::End).await, Err(AssignError::Closed)));
+    assert!(matches!(
+        consumer.assign(TOPIC, 0, Start::End).await,
+        Err(AssignError::Closed)
+    ));
 }

@@ -18,64 +18,77 @@ use milena_rpc::caps::{CapContext, cap};
 use milena_rpc::{AutoCreate, Cluster, ClusterConfig, Target, Verdict};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub const TOPIC: &str = "orders";
+pub(crate) const TOPIC: &str = "orders";
 
-pub struct World {
-    pub broker: Broker,
-    pub cluster: Cluster,
-    pub events: Arc<Mutex<Vec<ConsumerEvent>>>,
+pub(crate) struct World {
+    pub(crate) broker: Broker,
+    pub(crate) cluster: Cluster,
+    pub(crate) events: Arc<Mutex<Vec<ConsumerEvent>>>,
 }
 
 impl World {
-    pub async fn new(nodes: usize, partitions: i32) -> Self {
+    pub(crate) async fn new(nodes: usize, partitions: i32) -> Self {
         let broker = Broker::builder().nodes(nodes).topic(TOPIC, partitions);
         Self::over(broker.start().await.unwrap()).await
     }
 
-    pub async fn as_version(version: KafkaVersion) -> Self {
+    pub(crate) async fn as_version(version: KafkaVersion) -> Self {
         let broker = Broker::builder().as_version(version).topic(TOPIC, 2);
         Self::over(broker.start().await.unwrap()).await
     }
 
-    pub async fn over(broker: Broker) -> Self {
+    pub(crate) async fn over(broker: Broker) -> Self {
         let connector = broker.connector();
         Self::through(broker, connector).await
     }
 
     /// With something between the client and the broker.
-    pub async fn through(broker: Broker, connector: Arc<dyn Connector>) -> Self {
+    pub(crate) async fn through(broker: Broker, connector: Arc<dyn Connector>) -> Self {
         let env = Environment::seeded(7, connector);
         let bootstrap = broker.bootstrap();
         let first: Address = bootstrap.split(',').next().unwrap().parse().unwrap();
         let config = ClusterConfig::new(vec![first]);
         let deadline = env.now() + Duration::from_secs(10);
         let cluster = Cluster::connect(config, env, deadline).await.unwrap();
-        Self { broker, cluster, events: Arc::default() }
+        Self {
+            broker,
+            cluster,
+            events: Arc::default(),
+        }
     }
 
-    pub fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         self.cluster.env().now()
     }
 
     /// Writes `values` as one batch, with the timestamps 1000, 1001, ….
-    pub async fn write(&self, partition: i32, values: &[&str]) {
+    pub(crate) async fn write(&self, partition: i32, values: &[&str]) {
         self.write_as(Compression::None, partition, values).await;
     }
 
-    pub async fn write_as(&self, compression: Compression, partition: i32, values: &[&str]) {
+    pub(crate) async fn write_as(&self, compression: Compression, partition: i32, values: &[&str]) {
         let mut builder = BatchBuilder::default();
         for (timestamp, value) in (1000..).zip(values) {
             let value = Some(value.as_bytes());
-            let parts = RecordParts { timestamp, value, ..RecordParts::default() };
+            let parts = RecordParts {
+                timestamp,
+                value,
+                ..RecordParts::default()
+            };
             builder.append(&parts).unwrap();
         }
-        let sealed = builder.seal(&mut Compressor::new(compression), Bytes::from).unwrap();
+        let sealed = builder
+            .seal(&mut Compressor::new(compression), Bytes::from)
+            .unwrap();
         self.produce(partition, sealed.to_bytes(Stamp::NONE)).await;
     }
 
     async fn produce(&self, partition: i32, records: Bytes) {
         let deadline = self.now() + Duration::from_secs(30);
-        self.cluster.topic(TOPIC, AutoCreate::Never, deadline).await.unwrap();
+        self.cluster
+            .topic(TOPIC, AutoCreate::Never, deadline)
+            .await
+            .unwrap();
         let prepare = |_| ProduceRequest {
             acks: -1,
             timeout_ms: 10_000,
@@ -90,20 +103,29 @@ impl World {
             }],
             ..ProduceRequest::default()
         };
-        let names = CapContext { topic_id_unknown: true, ..CapContext::default() };
+        let names = CapContext {
+            topic_id_unknown: true,
+            ..CapContext::default()
+        };
         let versions = cap(ApiKey::Produce, names);
-        let to = Target::Leader { topic: Str::from_static(TOPIC), partition };
+        let to = Target::Leader {
+            topic: Str::from_static(TOPIC),
+            partition,
+        };
         let judge = |answer: &milena_codec::messages::ProduceResponse| {
             Verdict::of(answer.responses[0].partition_responses[0].error_code.into())
         };
         let lane = Lane::Produce(1);
-        let reply = self.cluster.call_within(to, lane, versions, prepare, judge, deadline).await;
+        let reply = self
+            .cluster
+            .call_within(to, lane, versions, prepare, judge, deadline)
+            .await;
         let answer = reply.unwrap().message;
         assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
     }
 
     /// Writes `count` records named after partition and offset, in batches of `batch`.
-    pub async fn fill(&self, partition: i32, count: usize, batch: usize) {
+    pub(crate) async fn fill(&self, partition: i32, count: usize, batch: usize) {
         let names: Vec<String> = (0..count).map(|at| format!("{partition}/{at}")).collect();
         for names in names.chunks(batch) {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -111,7 +133,7 @@ impl World {
         }
     }
 
-    pub fn consumer(&self, change: impl FnOnce(&mut ConsumerConfig)) -> Consumer {
+    pub(crate) fn consumer(&self, change: impl FnOnce(&mut ConsumerConfig)) -> Consumer {
         let mut config = ConsumerConfig::default();
         let events = Arc::clone(&self.events);
         let keep = move |event: &ConsumerEvent| events.lock().unwrap().push(event.clone());
@@ -120,27 +142,27 @@ impl World {
         Consumer::new(self.cluster.clone(), config).unwrap()
     }
 
-    pub fn reader(&self) -> Consumer {
+    pub(crate) fn reader(&self) -> Consumer {
         self.consumer(|config| config.stop_at_end = true)
     }
 
-    pub fn count(&self, name: &str) -> usize {
+    pub(crate) fn count(&self, name: &str) -> usize {
         let events = self.events.lock().unwrap();
         events.iter().filter(|event| event.name() == name).count()
     }
 }
 
-pub fn text(value: Option<&[u8]>) -> String {
+pub(crate) fn text(value: Option<&[u8]>) -> String {
     String::from_utf8(value.unwrap().to_vec()).unwrap()
 }
 
-pub fn offsets(batch: &Batch) -> Vec<i64> {
+pub(crate) fn offsets(batch: &Batch) -> Vec<i64> {
     batch.iter().map(|record| record.offset).collect()
 }
 
 /// Reads all there is, checking that each partition's records come in order, each once and with
 /// the value that [`World::fill`] wrote.
-pub async fn drain(consumer: &mut Consumer) -> std::collections::BTreeMap<i32, Vec<i64>> {
+pub(crate) async fn drain(consumer: &mut Consumer) -> std::collections::BTreeMap<i32, Vec<i64>> {
     let mut seen = std::collections::BTreeMap::<i32, Vec<i64>>::new();
     while let Some(batch) = consumer.next_batch().await.unwrap() {
         let partition = batch.partition();
@@ -154,10 +176,10 @@ pub async fn drain(consumer: &mut Consumer) -> std::collections::BTreeMap<i32, V
 
 /// Replaces `from` by `to` in what the broker sends, once for each connection and occurrence.
 #[derive(Debug)]
-pub struct Tamper {
-    pub inner: Arc<dyn Connector>,
-    pub from: &'static [u8],
-    pub to: &'static [u8],
+pub(crate) struct Tamper {
+    pub(crate) inner: Arc<dyn Connector>,
+    pub(crate) from: &'static [u8],
+    pub(crate) to: &'static [u8],
 }
 
 impl Connector for Tamper {

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use milena_broker::{Broker, BrokerBuilder, RequestInfo, Verdict};
+use milena_broker::{Broker, BrokerBuilder, RequestInfo, Verdict as FaultVerdict};
 use milena_codec::ApiKey;
-use milena_net::{Address, Environment};
+use milena_codec::messages::DeleteTopicsRequest;
+use milena_codec::messages::delete_topics_request::DeleteTopicState;
+use milena_net::{Address, Environment, Lane};
 use milena_producer::{Producer, ProducerConfig};
 use milena_records::{Batches, CheckedBatch, Decompressor};
-use milena_rpc::{Cluster, ClusterConfig};
+use milena_rpc::{Cluster, ClusterConfig, Target, Verdict};
 
 pub(crate) struct World {
     pub(crate) broker: Broker,
@@ -70,6 +72,32 @@ impl World {
             .collect()
     }
 
+    pub(crate) async fn delete_topic(&self) {
+        let prepare = |version| {
+            let names = vec!["t".into()];
+            let state = |name| DeleteTopicState {
+                name: Some(name),
+                ..DeleteTopicState::default()
+            };
+            let (old, new) = if version < 6 {
+                (names, vec![])
+            } else {
+                (vec![], names)
+            };
+            DeleteTopicsRequest {
+                topic_names: old,
+                topics: new.into_iter().map(state).collect(),
+                timeout_ms: 1_000,
+                ..DeleteTopicsRequest::default()
+            }
+        };
+        let to = Target::Controller;
+        let reply = self
+            .cluster
+            .call(to, Lane::Slow, prepare, |_| Verdict::Done, within(10));
+        assert_eq!(reply.await.unwrap().message.responses[0].error_code, 0);
+    }
+
     pub(crate) fn requests(&self, api: ApiKey) -> usize {
         self.broker.with_model(|model| {
             let requests = model.requests();
@@ -82,12 +110,12 @@ impl World {
 
 /// A fault plan for Produce requests, by their number from 0.
 pub(crate) fn nth_produce(
-    mut plan: impl FnMut(u64) -> Verdict + Send + 'static,
-) -> impl FnMut(&RequestInfo) -> Verdict + Send + 'static {
+    mut plan: impl FnMut(u64) -> FaultVerdict + Send + 'static,
+) -> impl FnMut(&RequestInfo) -> FaultVerdict + Send + 'static {
     let mut next = 0;
     move |request| {
         if request.api != ApiKey::Produce {
-            return Verdict::Pass;
+            return FaultVerdict::Pass;
         }
         next += 1;
         plan(next - 1)

@@ -1,10 +1,11 @@
 use super::*;
 
 fn config(memory: usize, partition: i32) -> ConsumerConfig {
-    let mut config = ConsumerConfig::default();
-    config.fetch_memory = memory;
-    config.max_partition_fetch_bytes = partition;
-    config
+    ConsumerConfig {
+        fetch_memory: memory,
+        max_partition_fetch_bytes: partition,
+        ..ConsumerConfig::default()
+    }
 }
 
 #[test]

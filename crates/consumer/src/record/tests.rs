@@ -7,6 +7,7 @@ use super::*;
 const BOUNDS: Bounds = Bounds {
     high_watermark: 9,
     log_start_offset: 0,
+    until: i64::MAX,
 };
 
 fn check(bytes: Bytes) -> CheckedBatch {
@@ -57,6 +58,19 @@ fn records_below_the_position_are_skipped() {
         [2]
     );
     assert!(batch(3).is_none());
+}
+
+#[test]
+fn records_behind_the_stop_are_not_read() {
+    let bounds = Bounds { until: 2, ..BOUNDS };
+    let batch = Batch::new(Str::from_static("t"), 1, checked(), 1, bounds).unwrap();
+    assert_eq!(
+        (batch.len(), batch.last_offset(), batch.next_offset()),
+        (1, 1, 2)
+    );
+    let mut cursor = batch.into_cursor();
+    assert_eq!(cursor.next().map(|(_, next)| next), Some(2));
+    assert!(cursor.next().is_none());
 }
 
 #[test]

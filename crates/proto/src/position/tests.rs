@@ -1,4 +1,5 @@
 use super::*;
+use milena_codec::Bytes;
 use milena_records::{BatchBuilder, Compressor, RecordParts, Stamp, edit};
 
 const T: Token = Token(1);

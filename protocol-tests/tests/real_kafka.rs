@@ -1,0 +1,16 @@
+//! The facade, used as a program would use it, against real brokers and Kafka's own tools.
+
+#[path = "real_kafka/older.rs"]
+mod older;
+#[path = "real_kafka/positions.rs"]
+mod positions;
+#[path = "real_kafka/round_trips.rs"]
+mod round_trips;
+#[path = "real_kafka/security.rs"]
+mod security;
+#[path = "real_kafka/three_brokers.rs"]
+mod three_brokers;
+#[path = "real_kafka/topics.rs"]
+mod topics;
+#[path = "real_kafka/world.rs"]
+mod world;

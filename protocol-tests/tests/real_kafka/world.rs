@@ -1,0 +1,107 @@
+//! What these tests share.
+
+use std::process;
+use std::time::{Duration, Instant};
+
+use milena::admin::NewTopic;
+use milena::{Client, ProducerBuilder, Record, Start};
+use protocol_tests::real_kafka::variable;
+
+/// A client of the cluster in this variable, with default settings.
+pub(crate) async fn client(name: &str) -> Client {
+    Client::connect(&variable(name)).await.unwrap()
+}
+
+/// The deadline of a step that takes less unless something hangs.
+pub(crate) fn soon() -> Instant {
+    (tokio::time::Instant::now() + Duration::from_secs(60)).into_std()
+}
+
+/// A name of this run, so that the tests can run again on the same cluster.
+pub(crate) fn unique(name: &str) -> String {
+    format!("{name}-{}", process::id())
+}
+
+/// A new topic on one broker. Returns its name.
+pub(crate) async fn topic(client: &Client, name: &str, partitions: i32) -> String {
+    let name = unique(name);
+    let new = NewTopic::new(name.as_str())
+        .partitions(partitions)
+        .replication_factor(1);
+    create(client, new).await;
+    name
+}
+
+pub(crate) async fn create(client: &Client, topic: NewTopic) {
+    let created = client.admin().create_topics(&[topic], false, soon()).await;
+    for topic in created.unwrap() {
+        topic.result.unwrap();
+    }
+}
+
+/// Writes the values to partition 0, in order, and waits until they are delivered.
+pub(crate) async fn produce(
+    producer: ProducerBuilder,
+    topic: &str,
+    values: impl IntoIterator<Item = String>,
+) {
+    let producer = producer.build().await.unwrap();
+    let mut count = 0;
+    for value in values {
+        let record = Record::to(topic).partition(0).value(&value);
+        drop(producer.send(record).await.unwrap());
+        count += 1;
+    }
+    let report = producer.close(soon()).await;
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(report.delivered, count);
+}
+
+/// All values of a topic, those of each partition in order, and its offsets checked to have no gap.
+pub(crate) async fn read(client: &Client, topic: &str) -> Vec<Vec<String>> {
+    let consumer = client.consumer().topics([topic]).from(Start::Beginning);
+    let mut consumer = consumer.stop_at_end(true).build().await.unwrap();
+    let mut values = vec![Vec::new(); consumer.assignment().len()];
+    while let Some(batch) = consumer.next_batch().await.unwrap() {
+        let own = &mut values[usize::try_from(batch.partition()).unwrap()];
+        for record in &batch {
+            assert_eq!(record.offset, i64::try_from(own.len()).unwrap());
+            own.push(text(record.value));
+        }
+    }
+    assert!(consumer.close(soon()).await.in_time);
+    values
+}
+
+pub(crate) fn text(bytes: Option<&[u8]>) -> String {
+    String::from_utf8(bytes.expect("it is not null").to_vec()).unwrap()
+}
+
+/// Names the first difference, instead of printing all of both.
+pub(crate) fn assert_same<A, B>(
+    found: impl IntoIterator<Item = A>,
+    expected: impl IntoIterator<Item = B>,
+) where
+    A: AsRef<[u8]>,
+    B: AsRef<[u8]>,
+{
+    let (mut found, mut expected) = (found.into_iter(), expected.into_iter());
+    for place in 0_usize.. {
+        match (found.next(), expected.next()) {
+            (None, None) => return,
+            (Some(one), Some(other)) if one.as_ref() == other.as_ref() => {}
+            (one, other) => {
+                let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let one = one.map(|it| show(it.as_ref()));
+                let other = other.map(|it| show(it.as_ref()));
+                panic!("record {place} is {one:?} and should be {other:?}");
+            }
+        }
+    }
+}
+
+/// The lines that a tool printed.
+pub(crate) fn lines(output: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let output = output.strip_suffix(b"\n").unwrap_or(output);
+    output.split(|byte| *byte == b'\n')
+}
