@@ -322,7 +322,7 @@ async fn keyless_records_stick_and_then_spread() {
     let producer = world.producer(config);
     for number in 0..2_000 {
         let value = format!("{number}");
-        let _ = producer.send(Record::to("t").value(&value)).await.unwrap();
+        drop(producer.send(Record::to("t").value(&value)).await.unwrap());
     }
     producer.flush().await.unwrap();
     let mut all = Vec::new();

@@ -10,11 +10,13 @@ use crate::format::{Format, TEMPLATE_HELP};
 use crate::position::{POSITION_HELP, Position};
 
 const EXIT_CODES: &str = "\
+Data goes to standard output, everything else to standard error.
+
 Exit codes: 0 done; 1 failed, or done in part; 2 wrong usage; 3 refused (authentication or
 authorisation); 4 timed out or unreachable; 130 interrupted, what was accepted is flushed and reported.
 
-Settings, weakest first: --properties FILE, environment (MILENA_BOOTSTRAP, and MILENA_ with a setting's
-name in capitals: MILENA_SASL_PASSWORD), -X NAME=VALUE, flags of their own.";
+Settings, weakest first: --properties FILE; environment (MILENA_BOOTSTRAP, and MILENA_ with a setting's
+name in capitals: MILENA_SASL_PASSWORD); -X NAME=VALUE; flags of their own.";
 
 /// Apache Kafka from the command line, without librdkafka or Java
 #[derive(Debug, Parser)]
@@ -29,24 +31,14 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Connection {
     /// Brokers to start from, HOST:PORT,…; mock://NAME is an embedded broker in this process
-    #[arg(
-        short,
-        long,
-        global = true,
-        env = "MILENA_BOOTSTRAP",
-        value_name = "HOSTS"
-    )]
+    /// [env: MILENA_BOOTSTRAP]
+    #[arg(short, long, global = true, value_name = "HOSTS")]
     pub bootstrap: Option<String>,
     /// A properties file with Kafka's (or librdkafka's) names for settings
-    #[arg(
-        short = 'F',
-        long,
-        global = true,
-        env = "MILENA_PROPERTIES",
-        value_name = "FILE"
-    )]
+    /// [env: MILENA_PROPERTIES]
+    #[arg(short = 'F', long, global = true, value_name = "FILE")]
     pub properties: Option<PathBuf>,
-    /// One setting, by Kafka's name
+    /// A setting by Kafka's name; repeatable
     #[arg(short = 'X', long = "set", global = true, value_name = "NAME=VALUE", value_parser = pair)]
     pub set: Vec<(String, String)>,
     /// How long to wait for a connection and for an answer
@@ -55,7 +47,7 @@ pub(crate) struct Connection {
     /// More of what happens, on standard error; twice for all of it
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// No progress and no summary on standard error
+    /// No progress and no summary, which are on standard error and only if that is a terminal
     #[arg(short, long, global = true)]
     pub quiet: bool,
 }
@@ -82,13 +74,13 @@ pub(crate) struct Produce {
     /// Files to read; standard input if there are none, or where one is -
     pub files: Vec<PathBuf>,
     /// What separates key and value in a line; a line without it is an error
-    #[arg(short = 'K', long, value_name = "S")]
+    #[arg(short = 'K', long, value_name = "S", value_parser = separator)]
     pub key_separator: Option<String>,
-    /// A header for every record
+    /// A header for every record; repeatable
     #[arg(short = 'H', long = "header", value_name = "K=V", value_parser = pair)]
     pub headers: Vec<(String, String)>,
     /// The partition; by the key's hash, or any, unless given
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = clap::value_parser!(i32).range(0..))]
     pub partition: Option<i32>,
     /// none, gzip, snappy, lz4 or zstd
     #[arg(short = 'z', long, value_name = "C")]
@@ -96,7 +88,7 @@ pub(crate) struct Produce {
     /// Who must have a record before it is acknowledged: 0, 1 or all
     #[arg(long, value_name = "A")]
     pub acks: Option<String>,
-    /// How long to wait for a batch to fill
+    /// How many milliseconds to wait for a batch to fill
     #[arg(long, value_name = "N")]
     pub linger_ms: Option<u64>,
 }
@@ -108,17 +100,23 @@ pub(crate) struct Consume {
     /// Where to start
     #[arg(short, long, default_value = "beginning", allow_hyphen_values = true, long_help = POSITION_HELP)]
     pub from: Position,
-    /// Where to end: up to, not including, this place in each partition
+    /// Where to end: up to, not including, this place in each partition; a time after the last
+    /// record is the end as it is now
     #[arg(short, long, allow_hyphen_values = true, long_help = POSITION_HELP)]
     pub until: Option<Position>,
-    /// The partitions; all unless given
-    #[arg(short, long = "partition", value_delimiter = ',')]
+    /// The partitions, repeatable or with commas; all unless given
+    #[arg(
+        short,
+        long = "partition",
+        value_delimiter = ',',
+        value_parser = clap::value_parser!(i32).range(0..)
+    )]
     pub partitions: Vec<i32>,
     /// End after this many records
     #[arg(short = 'n', long)]
     pub count: Option<u64>,
     /// End at what is the end now; the same as --until end
-    #[arg(short = 'e', long)]
+    #[arg(short = 'e', long, conflicts_with = "until")]
     pub exit_at_end: bool,
     /// raw, json, or a template
     #[arg(long, default_value = "raw", value_name = "FORMAT", long_help = TEMPLATE_HELP)]
@@ -137,7 +135,7 @@ pub(crate) enum Topic {
         /// How many copies; the broker's default unless given
         #[arg(long, value_name = "N")]
         replication_factor: Option<i16>,
-        /// A configuration of the topic
+        /// A configuration of the topic, such as retention.ms=60000; repeatable
         #[arg(long = "config", value_name = "K=V", value_parser = pair)]
         configs: Vec<(String, String)>,
     },
@@ -172,6 +170,13 @@ pub(crate) struct Broker {
     /// How many partitions a topic has that is created on first use
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub partitions: i32,
+}
+
+fn separator(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("a separator has at least one character".to_owned()),
+        text => Ok(text.to_owned()),
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -4,16 +4,29 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use milena::Client;
 use milena::settings::{SettingError, Settings, Source};
+use milena::{Client, ConnectClusterError, ConnectError};
 
 use crate::args::Connection;
 use crate::failure::Failure;
+use crate::output::{note, say};
 
 /// The prefix of environment variables that are settings: `MILENA_SASL_PASSWORD`.
 const PREFIX: &str = "MILENA_";
+/// Variables with the prefix that are no settings of the client.
+const OTHERS: [&str; 2] = ["MILENA_LOG", "MILENA_PROPERTIES"];
+/// How long connecting may take before a user who watches is told so.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+static CONNECTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the command has reached its cluster.
+pub(crate) fn is_connected() -> bool {
+    CONNECTED.load(Ordering::Relaxed)
+}
 
 /// When closing what has nothing left to do must be over.
 pub(crate) fn soon() -> Instant {
@@ -23,28 +36,57 @@ pub(crate) fn soon() -> Instant {
 /// Connects, with `flags` (name, value, flag) on top of everything else.
 pub(crate) async fn connect(
     connection: &Connection,
-    flags: &[(&str, String, &str)],
+    flags: &[(&'static str, String, &str)],
 ) -> Result<Client, Failure> {
     let settings = settings(connection, flags)?;
-    let builder = Client::builder()
+    let timeout = connection.timeout;
+    let connecting = Client::builder()
         .settings(&settings)
-        .timeout(connection.timeout);
-    Ok(builder.connect().await?)
+        .timeout(timeout)
+        .connect();
+    tokio::pin!(connecting);
+    let connected = match tokio::time::timeout(PATIENCE, &mut connecting).await {
+        Ok(connected) => connected,
+        Err(_) => {
+            let text = format_args!("no broker answers yet; trying for {timeout:?} (--timeout)");
+            note(connection.quiet, text);
+            connecting.await
+        }
+    };
+    let client = connected.map_err(|error| failure(error, timeout))?;
+    CONNECTED.store(true, Ordering::Relaxed);
+    Ok(client)
 }
 
-fn settings(connection: &Connection, flags: &[(&str, String, &str)]) -> Result<Settings, Failure> {
+fn failure(error: ConnectError, timeout: Duration) -> Failure {
+    let tried = match &error {
+        ConnectError::Cluster(cause @ ConnectClusterError::Unreachable { .. })
+            if cause.is_retriable() =>
+        {
+            Some(format!("tried for {timeout:?}; --timeout changes that"))
+        }
+        ConnectError::NoBootstrap => {
+            Some("that is --bootstrap HOST:PORT, or $MILENA_BOOTSTRAP".to_owned())
+        }
+        _ => None,
+    };
+    match tried {
+        Some(tried) => Failure::from(error).and(tried),
+        None => error.into(),
+    }
+}
+
+fn settings(
+    connection: &Connection,
+    flags: &[(&'static str, String, &str)],
+) -> Result<Settings, Failure> {
     let mut settings = Settings::new();
-    if let Some(path) = &connection.properties {
+    let named = std::env::var_os("MILENA_PROPERTIES").filter(|path| !path.is_empty());
+    let named = named.map(Into::into);
+    if let Some(path) = connection.properties.as_ref().or(named.as_ref()) {
         read_properties(path, &mut settings)?;
     }
-    for name in Settings::names() {
-        let variable = format!("{PREFIX}{}", name.replace('.', "_").to_ascii_uppercase());
-        if let Ok(value) = std::env::var(&variable) {
-            settings
-                .set(name, value, Source::Environment(variable))
-                .map_err(Failure::usage)?;
-        }
-    }
+    read_environment(&mut settings)?;
     for (name, value) in &connection.set {
         let flag = Source::Flag(format!("-X {name}"));
         settings.set(name, value, flag).map_err(Failure::usage)?;
@@ -64,6 +106,32 @@ fn settings(connection: &Connection, flags: &[(&str, String, &str)]) -> Result<S
     Ok(settings)
 }
 
+/// Other programs' variables may begin alike, so what is no setting is reported and passed over.
+fn read_environment(settings: &mut Settings) -> Result<(), Failure> {
+    let mut variables: Vec<_> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        .filter(|(name, value)| {
+            name.starts_with(PREFIX) && !OTHERS.contains(&name.as_str()) && !value.is_empty()
+        })
+        .collect();
+    // MILENA_BOOTSTRAP_SERVERS, which sorts behind MILENA_BOOTSTRAP, is the same setting.
+    variables.sort();
+    for (variable, value) in variables {
+        let name = match variable.as_str() {
+            "MILENA_BOOTSTRAP" => "bootstrap.servers".to_owned(),
+            other => other[PREFIX.len()..].replace('_', ".").to_ascii_lowercase(),
+        };
+        let value = value
+            .into_string()
+            .map_err(|_| Failure::usage(format!("${variable} is not UTF-8")))?;
+        match settings.set(&name, value, Source::Environment(variable)) {
+            Err(unknown @ SettingError::Unknown { .. }) => say(format_args!("ignored: {unknown}")),
+            other => other.map_err(Failure::usage)?,
+        }
+    }
+    Ok(())
+}
+
 /// Files are shared with other clients, so what only those know is reported and passed over.
 fn read_properties(path: &Path, settings: &mut Settings) -> Result<(), Failure> {
     let cannot = |error: &dyn std::fmt::Display| {
@@ -79,9 +147,8 @@ fn read_properties(path: &Path, settings: &mut Settings) -> Result<(), Failure> 
     pairs.sort();
     for (name, value) in pairs {
         match settings.set(&name, value, Source::File(path.display().to_string())) {
-            Ok(()) => {}
-            Err(unknown @ SettingError::Unknown { .. }) => eprintln!("milena: ignored: {unknown}"),
-            Err(error) => return Err(Failure::usage(error)),
+            Err(unknown @ SettingError::Unknown { .. }) => say(format_args!("ignored: {unknown}")),
+            other => other.map_err(Failure::usage)?,
         }
     }
     Ok(())

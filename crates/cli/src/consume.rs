@@ -6,8 +6,8 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use milena::{
-    AssignError, AutoCreate, Batch, BuildConsumerError, ConsumeError, Consumer, Start, Stop,
-    TopicError, TopicPartition,
+    AssignError, AutoCreate, Batch, BuildConsumerError, ConsumeError, Consumer, ErrorCode, Start,
+    Stop, TopicError, TopicPartition,
 };
 
 use crate::args::{Connection, Consume};
@@ -15,7 +15,7 @@ use crate::connection::{connect, soon};
 use crate::failure::{Exit, Failure};
 use crate::format::Line;
 use crate::interrupt::Interrupt;
-use crate::output::{Written, outcome};
+use crate::output::{Written, note, outcome, records};
 use crate::position::Position;
 use crate::progress::Progress;
 
@@ -34,6 +34,8 @@ pub(crate) async fn run(connection: &Connection, args: &Consume) -> Result<(), F
         .map_err(unknown_topic)?;
     let mut consumer = client.consumer().build().await?;
     let mut partitions = args.partitions.clone();
+    partitions.sort_unstable();
+    partitions.dedup();
     if partitions.is_empty() {
         partitions = topic
             .partitions
@@ -46,7 +48,7 @@ pub(crate) async fn run(connection: &Connection, args: &Consume) -> Result<(), F
         args,
         left: args.count.unwrap_or(u64::MAX),
         out: BufWriter::with_capacity(WRITE_BUFFER, io::stdout()),
-        progress: Progress::new("consumed", connection.quiet),
+        progress: progress(connection.quiet),
         count: 0,
         interrupt: Interrupt::listen(),
     };
@@ -56,10 +58,24 @@ pub(crate) async fn run(connection: &Connection, args: &Consume) -> Result<(), F
     drop(run);
     consumer.close(soon()).await;
     client.close(soon()).await;
-    if !connection.quiet {
-        eprintln!("milena: {count} records");
+    let printed = format!("{} printed", records(count));
+    match result.and(flushed) {
+        Ok(()) => note(connection.quiet, printed),
+        Err(failure) => return Err(failure.and(printed)),
     }
-    result.and(flushed)
+    Ok(())
+}
+
+/// Drawn only while the records go to a file: not among them, nor over what a pager shows.
+fn progress(quiet: bool) -> Progress {
+    #[cfg(unix)]
+    let to_file = std::os::fd::AsFd::as_fd(&io::stdout())
+        .try_clone_to_owned()
+        .and_then(|stdout| std::fs::File::from(stdout).metadata())
+        .is_ok_and(|stdout| stdout.is_file());
+    #[cfg(not(unix))]
+    let to_file = false;
+    Progress::new("consumed", quiet || !to_file)
 }
 
 /// Assigns each partition from where it starts to where it stops.
@@ -206,6 +222,16 @@ impl From<AssignError> for Failure {
 
 impl From<ConsumeError> for Failure {
     fn from(error: ConsumeError) -> Self {
-        Self::failed(error)
+        match &error {
+            ConsumeError::OutOfRange { partition, fault } => Self::failed(format!(
+                "{partition}: {fault}; give another --from, or say where to go on with \
+                 -X auto.offset.reset=earliest or latest"
+            )),
+            ConsumeError::Refused {
+                code: ErrorCode::TopicAuthorizationFailed,
+                ..
+            } => Self::new(Exit::Refused, error),
+            _ => Self::failed(error),
+        }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Exit {
 pub(crate) struct Failure {
     pub exit: Exit,
     pub message: String,
+    /// What else must be said, such as how much was done before.
+    pub more: Vec<String>,
 }
 
 impl Failure {
@@ -32,6 +34,7 @@ impl Failure {
         Self {
             exit,
             message: message.to_string(),
+            more: Vec::new(),
         }
     }
 
@@ -43,6 +46,12 @@ impl Failure {
     /// A wrong command line or setting.
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
         Self::new(Exit::Usage, message)
+    }
+
+    /// Also says this.
+    pub(crate) fn and(mut self, more: impl Into<String>) -> Self {
+        self.more.push(more.into());
+        self
     }
 
     pub(crate) fn code(&self) -> ExitCode {

@@ -20,7 +20,9 @@ mod topic;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, FilterExt, dynamic_filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::{Cli, Command};
 use crate::failure::Failure;
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("milena: cannot start: {error}");
+            output::say(format_args!("cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -44,7 +46,8 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("milena: {}", failure.message);
+            output::say(&failure.message);
+            failure.more.iter().for_each(output::say);
             failure.code()
         }
     }
@@ -60,16 +63,26 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
     }
 }
 
-/// `MILENA_LOG` or `-v` decide what is logged; without them nothing is but warnings.
+/// `MILENA_LOG` or `-v` decide what is logged. Without them it is warnings only, and none that an
+/// error will say again: why a connection cannot be made at first, and which batches failed.
 fn log_to_stderr(verbose: u8) {
+    let chosen = std::env::var("MILENA_LOG")
+        .ok()
+        .filter(|filter| !filter.is_empty());
+    let all = verbose > 0 || chosen.is_some();
     let default = match verbose {
-        0 => "warn",
+        0 => "warn,milena_producer=error",
         1 => "milena=debug,info",
         _ => "trace",
     };
-    let filter = EnvFilter::try_from_env("MILENA_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let filter = chosen.as_deref().unwrap_or(default);
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|error| {
+        output::say(format_args!("MILENA_LOG={filter} is ignored: {error}"));
+        EnvFilter::new(default)
+    });
+    let once_connected = dynamic_filter_fn(move |_, _| all || connection::is_connected());
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .init();
+        .with_filter(filter.and(once_connected));
+    tracing_subscriber::registry().with(layer).init();
 }

@@ -1,6 +1,7 @@
-//! Standard output, which may be closed by who reads it.
+//! Standard output, which may be closed by who reads it, and standard error.
 
-use std::io::{self, Write};
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
 
 use crate::failure::Failure;
 
@@ -32,4 +33,23 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
             .and_then(|()| stdout.flush()),
     )
     .map(drop)
+}
+
+/// Says on standard error what must be known.
+pub(crate) fn say(text: impl Display) {
+    // There is nowhere to report that standard error is closed.
+    let _ = writeln!(io::stderr(), "milena: {text}");
+}
+
+/// Says on standard error what is nice to know: on a terminal only, so that pipes and logs stay
+/// quiet.
+pub(crate) fn note(quiet: bool, text: impl Display) {
+    if !quiet && io::stderr().is_terminal() {
+        say(text);
+    }
+}
+
+/// "1 record", "2 records".
+pub(crate) fn records(count: u64) -> String {
+    format!("{count} record{}", if count == 1 { "" } else { "s" })
 }

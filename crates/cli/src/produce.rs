@@ -1,69 +1,71 @@
 //! `milena produce`: a record a line.
 
+mod lines;
+
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use milena::{CloseReport, Producer, Record, SendError};
+use milena::{DeliveryCause, DeliveryReport, ErrorCode, FailedBatch, Fate, SendError, TopicError};
 use tokio::fs::File;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::AsyncRead;
+use tokio::sync::Notify;
 
+use self::lines::Lines;
 use crate::args::{Connection, Produce};
 use crate::connection::{connect, soon};
 use crate::failure::{Exit, Failure};
 use crate::interrupt::Interrupt;
+use crate::output::{note, records};
 use crate::progress::Progress;
 
-/// How much of a file is read at a time.
-const READ_BUFFER: usize = 256 * 1024;
-/// How long what was accepted may take to be acknowledged after an interrupt.
+/// How long what was accepted may take to be acknowledged after an interrupt or a failure.
 const GRACE: Duration = Duration::from_secs(10);
-/// Otherwise `delivery.timeout.ms` ends each batch.
-const NO_END: Duration = Duration::from_secs(24 * 3_600);
 
 pub(crate) async fn run(connection: &Connection, args: &Produce) -> Result<(), Failure> {
-    let inputs = open(&args.files).await?;
+    let inputs = inputs(&args.files)?;
     let client = connect(connection, &settings(args)).await?;
-    let first_failure = Arc::new(Mutex::new(None));
-    let keep = Arc::clone(&first_failure);
+    let failures = Failures::default();
+    let keep = failures.clone();
     let producer = client
         .producer()
-        .on_failed_batch(move |batch| {
-            let mut first = keep.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            first.get_or_insert_with(|| format!("{}: {}", place(batch), batch.cause()));
-        })
+        .on_failed_batch(move |batch| keep.add(batch))
         .build()
         .await
         .map_err(Failure::usage)?;
-    let run = Run {
-        producer: &producer,
-        args,
-        interrupt: Interrupt::listen(),
-        progress: Progress::new("produced", connection.quiet),
-        sent: AtomicU64::new(0),
+    let mut interrupt = Interrupt::listen();
+    let mut lines = Lines::new(&producer, args, progress(connection, &inputs));
+    let mut ended = tokio::select! {
+        biased;
+        () = interrupt.wait() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+        () = failures.wait() => Ok(()),
+        ended = all(&mut lines, &inputs) => ended,
     };
-    let ended = run.all(inputs).await;
-    let sent = run.sent.load(Ordering::Relaxed);
-    drop(run);
-    let interrupted = matches!(&ended, Err(failure) if failure.exit == Exit::Interrupted);
-    let grace = if interrupted { GRACE } else { NO_END };
-    let report = producer.close(Instant::now() + grace).await;
-    client.close(soon()).await;
-    if !connection.quiet {
-        eprintln!(
-            "milena: {}",
-            summary(sent, &report, args.acks.as_deref() == Some("0"))
-        );
+    let sent = lines.sent();
+    drop(lines);
+    let mut report = DeliveryReport::default();
+    if ended.is_ok() && failures.is_empty() {
+        tokio::select! {
+            biased;
+            () = interrupt.wait() => ended = Err(Failure::new(Exit::Interrupted, "interrupted")),
+            flushed = producer.flush() => report = flushed.unwrap_or_else(|error| error.report),
+        }
     }
-    let first = first_failure
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
-        .take();
-    match (ended, first) {
-        (Err(failure), _) if failure.exit != Exit::Interrupted => Err(failure),
-        (_, Some(failure)) => Err(Failure::failed(failure)),
-        (ended, None) => ended,
+    let closed = producer.close(Instant::now() + GRACE).await;
+    client.close(soon()).await;
+    report.delivered += closed.delivered;
+    report.not_written += closed.not_written;
+    report.maybe_written += closed.maybe_written;
+    let summary = summary(sent, &report, args.acks.as_deref() == Some("0"));
+    match (ended, failures.take()) {
+        (Ok(()), None) => {
+            note(connection.quiet, &summary);
+            Ok(())
+        }
+        (Err(failure), Some(batch)) if failure.exit != Exit::Interrupted => {
+            Err(failure.and(batch.message).and(summary))
+        }
+        (Err(failure), None) | (_, Some(failure)) => Err(failure.and(summary)),
     }
 }
 
@@ -81,148 +83,159 @@ fn settings(args: &Produce) -> Vec<(&'static str, String, &'static str)> {
     settings
 }
 
-type Input = (PathBuf, Box<dyn AsyncRead + Send + Unpin>);
+/// Where lines come from.
+enum Input {
+    Stdin,
+    File(PathBuf),
+}
 
-/// Opens all files before anything is sent, so that a missing one costs nothing.
-async fn open(files: &[PathBuf]) -> Result<Vec<Input>, Failure> {
-    let stdin = || -> Input { ("-".into(), Box::new(tokio::io::stdin())) };
+impl Input {
+    fn name(&self) -> String {
+        match self {
+            Self::Stdin => "stdin".to_owned(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
+    async fn open(&self) -> Result<Box<dyn AsyncRead + Unpin>, Failure> {
+        Ok(match self {
+            Self::Stdin => Box::new(tokio::io::stdin()),
+            Self::File(path) => Box::new(
+                File::open(path)
+                    .await
+                    .map_err(|error| cannot_read(path, &error))?,
+            ),
+        })
+    }
+}
+
+/// Looks at all files before anything is sent, so that a missing one costs nothing.
+fn inputs(files: &[PathBuf]) -> Result<Vec<Input>, Failure> {
     if files.is_empty() {
-        return Ok(vec![stdin()]);
+        return Ok(vec![Input::Stdin]);
     }
     let mut inputs = Vec::new();
     for path in files {
         if path == Path::new("-") {
-            inputs.push(stdin());
+            inputs.push(Input::Stdin);
             continue;
         }
-        let cannot = |error| Failure::usage(format!("cannot read {}: {error}", path.display()));
-        let file = File::open(path).await.map_err(cannot)?;
-        if file.metadata().await.map_err(cannot)?.is_dir() {
-            return Err(Failure::usage(format!(
-                "cannot read {}: it is a directory",
-                path.display()
-            )));
+        let usage = |error| Failure {
+            exit: Exit::Usage,
+            ..cannot_read(path, &error)
+        };
+        let metadata = std::fs::metadata(path).map_err(usage)?;
+        if metadata.is_dir() {
+            let reason = "it is a directory; name the files in it";
+            let text = format!("cannot read {}: {reason}", path.display());
+            return Err(Failure::usage(text));
         }
-        inputs.push((path.clone(), Box::new(file)));
+        // Opening a pipe twice would disturb its writer.
+        if metadata.is_file() {
+            std::fs::File::open(path).map_err(usage)?;
+        }
+        inputs.push(Input::File(path.clone()));
     }
     Ok(inputs)
 }
 
-struct Run<'a> {
-    producer: &'a Producer,
-    args: &'a Produce,
-    interrupt: Interrupt,
-    progress: Progress,
-    sent: AtomicU64,
+fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::failed(format!("cannot read {}: {error}", path.display()))
 }
 
-impl Run<'_> {
-    async fn all(&self, inputs: Vec<Input>) -> Result<(), Failure> {
-        for (path, input) in inputs {
-            self.lines(&path, input).await?;
-        }
-        Ok(())
+/// Nothing is drawn over what a user types.
+fn progress(connection: &Connection, inputs: &[Input]) -> Progress {
+    use std::io::IsTerminal;
+    let typed =
+        inputs.iter().any(|input| matches!(input, Input::Stdin)) && std::io::stdin().is_terminal();
+    Progress::new("produced", connection.quiet || typed)
+}
+
+async fn all(lines: &mut Lines<'_>, inputs: &[Input]) -> Result<(), Failure> {
+    for input in inputs {
+        let reader = input.open().await?;
+        lines.read(&input.name(), reader).await?;
+    }
+    Ok(())
+}
+
+/// The first failed batch. One is enough: what follows would most likely fail for the same reason.
+#[derive(Clone, Default)]
+struct Failures(Arc<(Mutex<Option<Failure>>, Notify)>);
+
+impl Failures {
+    fn add(&self, batch: &FailedBatch) {
+        self.first().get_or_insert_with(|| failed(batch));
+        self.0.1.notify_one();
     }
 
-    async fn lines(
-        &self,
-        path: &Path,
-        input: Box<dyn AsyncRead + Send + Unpin>,
-    ) -> Result<(), Failure> {
-        let mut reader = BufReader::with_capacity(READ_BUFFER, input);
-        let mut interrupt = self.interrupt.clone();
-        let mut line = Vec::new();
-        let mut number = 0_u64;
-        loop {
-            line.clear();
-            let read = tokio::select! {
-                biased;
-                () = interrupt.wait() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
-                read = reader.read_until(b'\n', &mut line) => read,
-            };
-            let cannot =
-                |error| Failure::failed(format!("cannot read {}: {error}", path.display()));
-            if read.map_err(cannot)? == 0 {
-                return Ok(());
-            }
-            if line.last() == Some(&b'\n') {
-                line.pop();
-            }
-            number += 1;
-            let at = || format!("{}:{number}", path.display());
-            let record = self
-                .record(&line)
-                .map_err(|why| Failure::failed(format!("{}: {why}", at())))?;
-            tokio::select! {
-                biased;
-                sent = self.producer.send(record) => drop(sent.map_err(|error| refused(&at(), &error))?),
-                () = interrupt.wait() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
-            }
-            let sent = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
-            if sent.is_multiple_of(1024) {
-                self.progress.set(sent);
-            }
-        }
+    fn is_empty(&self) -> bool {
+        self.first().is_none()
     }
 
-    fn record<'a>(&'a self, line: &'a [u8]) -> Result<Record<'a>, String> {
-        let mut record = Record::to(&self.args.topic);
-        match &self.args.key_separator {
-            None => record = record.value(line),
-            Some(separator) => {
-                let at = find(line, separator.as_bytes()).ok_or_else(|| {
-                    format!("there is no key separator {separator:?} in this line")
-                })?;
-                record = record.key(&line[..at]).value(&line[at + separator.len()..]);
-            }
-        }
-        if let Some(partition) = self.args.partition {
-            record = record.partition(partition);
-        }
-        for (name, value) in &self.args.headers {
-            record = record.header(name, value);
-        }
-        Ok(record)
+    fn take(&self) -> Option<Failure> {
+        self.first().take()
+    }
+
+    async fn wait(&self) {
+        self.0.1.notified().await;
+    }
+
+    fn first(&self) -> std::sync::MutexGuard<'_, Option<Failure>> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Where `needle` begins in `line`.
-fn find(line: &[u8], needle: &[u8]) -> Option<usize> {
-    line.windows(needle.len().max(1))
-        .position(|window| window == needle)
+fn failed(batch: &FailedBatch) -> Failure {
+    let exit = match batch.cause() {
+        DeliveryCause::TimedOut { .. } => Exit::Unreachable,
+        DeliveryCause::Refused {
+            code: ErrorCode::TopicAuthorizationFailed | ErrorCode::ClusterAuthorizationFailed,
+            ..
+        }
+        | DeliveryCause::NoProducerId(_) => Exit::Refused,
+        _ => Exit::Failed,
+    };
+    let fate = match batch.fate() {
+        Fate::NotWritten => "not written",
+        Fate::MaybeWritten => "perhaps written",
+    };
+    let text = format!(
+        "{} for partition {} of topic {} {fate}: {}",
+        records(batch.len().into()),
+        batch.partition(),
+        batch.topic(),
+        batch.cause()
+    );
+    Failure::new(exit, text)
 }
 
+/// The failure for a record that was not accepted, the line `at`.
 fn refused(at: &str, error: &SendError) -> Failure {
     let exit = match error {
-        SendError::Topic(milena::TopicError::NotAuthorized { .. }) => Exit::Refused,
-        SendError::Topic(milena::TopicError::TimedOut(_)) | SendError::BufferFull { .. } => {
+        SendError::Topic(TopicError::NotAuthorized { .. }) => Exit::Refused,
+        SendError::Topic(TopicError::TimedOut(_)) | SendError::BufferFull { .. } => {
             Exit::Unreachable
         }
         _ => Exit::Failed,
     };
-    Failure::new(exit, format!("{at}: {error}"))
+    match error {
+        SendError::RecordTooLarge { size, .. } => Failure::new(
+            exit,
+            format!("{at}: {error} (for this line, -X max.request.size={size})"),
+        ),
+        // The line has no part in it.
+        _ => Failure::new(exit, error),
+    }
 }
 
-fn place(batch: &milena::FailedBatch) -> String {
-    format!(
-        "{} records for partition {} of topic {} are {}",
-        batch.len(),
-        batch.partition(),
-        batch.topic(),
-        match batch.fate() {
-            milena::Fate::NotWritten => "not written",
-            milena::Fate::MaybeWritten => "perhaps written",
-        }
-    )
-}
-
-fn summary(sent: u64, report: &CloseReport, unacknowledged: bool) -> String {
+fn summary(sent: u64, report: &DeliveryReport, unacknowledged: bool) -> String {
     let word = if unacknowledged {
         "written to the socket (acks=0)"
     } else {
         "acknowledged"
     };
-    let mut text = format!("{sent} records sent, {} {word}", report.delivered);
+    let mut text = format!("{} sent, {} {word}", records(sent), report.delivered);
     if report.not_written > 0 {
         text += &format!(", {} not written", report.not_written);
     }

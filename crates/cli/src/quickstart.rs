@@ -5,6 +5,7 @@ use milena::{Client, Record, Start};
 
 use crate::connection::soon;
 use crate::failure::Failure;
+use crate::output::print;
 
 const TOPIC: &str = "quickstart";
 const GREETINGS: [(&str, &str); 3] = [
@@ -14,20 +15,24 @@ const GREETINGS: [(&str, &str); 3] = [
 ];
 
 pub(crate) async fn run() -> Result<(), Failure> {
-    println!("1. Starting an embedded broker inside this process, listening on a free port.");
+    tell(format_args!(
+        "1. Starting an embedded broker inside this process, listening on a free port."
+    ))?;
     let broker = Broker::builder()
         .listen("127.0.0.1:0")
         .start()
         .await
         .map_err(Failure::failed)?;
     let bootstrap = broker.bootstrap();
-    println!("   It answers at {bootstrap}; any Kafka client could connect there now.\n");
+    tell(format_args!(
+        "   It answers at {bootstrap}; any Kafka client could connect there now.\n"
+    ))?;
 
     let client = Client::connect(&bootstrap).await?;
-    println!(
+    tell(format_args!(
         "2. Writing {} records to topic {TOPIC}, which is created on first use.",
         GREETINGS.len()
-    );
+    ))?;
     let producer = client.producer().build().await.map_err(Failure::failed)?;
     for (key, value) in GREETINGS {
         let record = Record::to(TOPIC).key(key).value(value);
@@ -36,13 +41,13 @@ pub(crate) async fn run() -> Result<(), Failure> {
         let offset = ack
             .offset
             .map_or_else(|| "?".to_owned(), |offset| offset.to_string());
-        println!(
+        tell(format_args!(
             "   {key} = {value:?} is at offset {offset} of partition {}",
             ack.partition
-        );
+        ))?;
     }
 
-    println!("\n3. Reading them back from the beginning.");
+    tell(format_args!("\n3. Reading them back from the beginning."))?;
     let consumer = client
         .consumer()
         .topics([TOPIC])
@@ -55,12 +60,12 @@ pub(crate) async fn run() -> Result<(), Failure> {
             let text = |bytes: Option<&[u8]>| {
                 String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
             };
-            println!(
+            tell(format_args!(
                 "   offset {}: {} = {:?}",
                 record.offset,
                 text(record.key),
                 text(record.value)
-            );
+            ))?;
             count += 1;
         }
     }
@@ -74,9 +79,15 @@ pub(crate) async fn run() -> Result<(), Failure> {
             GREETINGS.len()
         )));
     }
-    println!("\nThat is the whole round trip. What to try next:\n");
-    println!("{NEXT}");
+    tell(format_args!(
+        "\nThat is the whole round trip. What to try next:\n"
+    ))?;
+    tell(format_args!("{NEXT}"))?;
     Ok(())
+}
+
+fn tell(text: std::fmt::Arguments<'_>) -> Result<(), Failure> {
+    print(&format!("{text}\n"))
 }
 
 const NEXT: &str = "  \

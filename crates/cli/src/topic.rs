@@ -12,13 +12,14 @@ use milena::{ErrorCode, Str};
 use crate::args::{Connection, Topic};
 use crate::connection::{connect, soon};
 use crate::failure::{Exit, Failure};
-use crate::output::print;
+use crate::output::{note, print, say};
 
 pub(crate) async fn run(connection: &Connection, topic: &Topic) -> Result<(), Failure> {
     let client = connect(connection, &[]).await?;
     let run = Run {
         admin: client.admin(),
         deadline: Instant::now() + connection.timeout,
+        quiet: connection.quiet,
     };
     let result = match topic {
         Topic::Create {
@@ -41,6 +42,7 @@ pub(crate) async fn run(connection: &Connection, topic: &Topic) -> Result<(), Fa
 struct Run {
     admin: Admin,
     deadline: Instant,
+    quiet: bool,
 }
 
 impl Run {
@@ -68,7 +70,10 @@ impl Run {
         each(created, |name, created| {
             let partitions = created.partitions.or(partitions);
             let count = partitions.map(|count| format!(" with {count} partition(s)"));
-            eprintln!("milena: created topic {name}{}", count.unwrap_or_default());
+            note(
+                self.quiet,
+                format_args!("created topic {name}{}", count.unwrap_or_default()),
+            );
             Ok(())
         })
     }
@@ -90,7 +95,7 @@ impl Run {
         let resources: Vec<_> = names.into_iter().map(ConfigResource::Topic).collect();
         let configs = self.admin.describe_configs(&resources, self.deadline).await;
         let configs = configs.unwrap_or_else(|error| {
-            eprintln!("milena: configurations are not shown: {error}");
+            say(format_args!("configurations are not shown: {error}"));
             Vec::new()
         });
         each(described, |name, topic| {
@@ -106,7 +111,7 @@ impl Run {
         let names: Vec<Str> = names.iter().map(|name| Str::from(name.as_str())).collect();
         let deleted = self.admin.delete_topics(&names, self.deadline).await?;
         each(deleted, |name, ()| {
-            eprintln!("milena: deleted topic {name}");
+            note(self.quiet, format_args!("deleted topic {name}"));
             Ok(())
         })
     }
@@ -126,7 +131,7 @@ fn each<T>(
         if let Some(failure) = failure
             && let Some(earlier) = last.replace(failure)
         {
-            eprintln!("milena: {}", earlier.message);
+            say(earlier.message);
         }
     }
     last.map_or(Ok(()), Err)

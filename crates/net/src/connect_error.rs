@@ -79,10 +79,7 @@ pub enum ConnectError {
         reason: String,
     },
     /// The peer did not answer in time.
-    #[error(
-        "{stage}: no answer after {after:?}; check firewalls, that the listener's protocol (TLS, \
-         SASL) is the one configured, and that the broker is not overloaded"
-    )]
+    #[error("{stage}: no answer after {after:?}; {SILENCE_HINT}")]
     TimedOut {
         /// Where in the opening.
         stage: Stage,
@@ -199,7 +196,7 @@ impl From<OpeningError> for ConnectError {
             } => Self::NotKafka { what: what.clone() },
             OpeningError::Wire { stage, error } => Self::Protocol {
                 stage: (*stage).into(),
-                reason: error.to_string(),
+                reason: format!("{error}; check that a Kafka broker listens there"),
             },
             OpeningError::MechanismNotOffered { mechanism, .. }
             | OpeningError::TooManyRounds { mechanism, .. } => authentication(mechanism, None),
@@ -219,6 +216,10 @@ impl From<OpeningError> for ConnectError {
         }
     }
 }
+
+/// What may be the matter when nothing comes.
+pub(crate) const SILENCE_HINT: &str = "check firewalls, that the listener's protocol (TLS, SASL) \
+    is the one configured, and that the broker is not overloaded";
 
 fn closed_hint(stage: Stage) -> &'static str {
     match stage {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use milena_codec::{ApiKey, DecodeError, EncodeError, VersionRange};
 use milena_proto::wire::WireError;
 
+use crate::connect_error::SILENCE_HINT;
 use crate::{Address, ConnectError, Stage};
 
 /// Why a call to one broker failed.
@@ -142,7 +143,11 @@ impl fmt::Display for Ledger {
             write!(f, " (now at {stage})")?;
         }
         let (queue, in_flight) = (seconds(self.queue), seconds(self.in_flight));
-        write!(f, ", {queue:.3} s in the queue, {in_flight:.3} s in flight")
+        write!(f, ", {queue:.3} s in the queue, {in_flight:.3} s in flight")?;
+        match self.stage {
+            Some(_) => write!(f, "; {SILENCE_HINT}"),
+            None => Ok(()),
+        }
     }
 }
 

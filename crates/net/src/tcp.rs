@@ -116,10 +116,13 @@ async fn first_open(candidates: &[SocketAddr], deadline: Instant) -> io::Result<
             Ok(Err(error)) => error,
             Err(_) => io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {share:?}")),
         };
-        if error.kind() != io::ErrorKind::ConnectionRefused {
+        if error.kind() == io::ErrorKind::ConnectionRefused {
+            // The kind says it all.
+            failures.push(candidate.to_string());
+        } else {
             worst = error.kind();
+            failures.push(format!("{candidate}: {error}"));
         }
-        failures.push(format!("{candidate}: {error}"));
     }
     Err(io::Error::new(worst, failures.join("; ")))
 }

@@ -51,7 +51,7 @@ async fn without_room_send_waits_and_try_send_says_so() {
         match producer.try_send(Record::to("t").value(&text)) {
             Ok(_) => sent += 1,
             Err(TrySendError::MetadataMissing { .. }) => {
-                let _ = producer.send(Record::to("t").value(&text)).await.unwrap();
+                drop(producer.send(Record::to("t").value(&text)).await.unwrap());
                 sent += 1;
             }
             Err(TrySendError::Full) => break,
@@ -129,7 +129,7 @@ async fn lingering_batches_fill_and_flush_does_not_wait_for_them() {
     assert_eq!(begun.elapsed().as_secs(), 5);
     second.await.unwrap();
     assert_eq!(world.batches(0).len(), 1);
-    let _ = producer.send(Record::to("t").value("2")).await.unwrap();
+    drop(producer.send(Record::to("t").value("2")).await.unwrap());
     producer.flush().await.unwrap();
     assert_eq!(begun.elapsed().as_secs(), 5);
 }
@@ -149,7 +149,7 @@ async fn flush_reports_what_nobody_watched_and_the_hook_sees_it() {
         _ => Verdict::Pass,
     }));
     for number in ["0", "1"] {
-        let _ = producer.send(Record::to("t").value(number)).await.unwrap();
+        drop(producer.send(Record::to("t").value(number)).await.unwrap());
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let error = producer.flush().await.unwrap_err();
@@ -162,8 +162,8 @@ async fn flush_reports_what_nobody_watched_and_the_hook_sees_it() {
         error.to_string().contains("TOPIC_AUTHORIZATION_FAILED"),
         "{error}"
     );
-    let failed = failed.lock().unwrap();
-    let values: Vec<_> = failed[0].records().map(|record| record.value).collect();
+    let batch = Arc::clone(&failed.lock().unwrap()[0]);
+    let values: Vec<_> = batch.records().map(|record| record.value).collect();
     assert_eq!(values, [Some(&b"0"[..])]);
     assert!(producer.flush().await.unwrap().is_success());
 }
@@ -225,7 +225,7 @@ fn the_end_of_the_runtime_resolves_what_is_left() {
         .start_paused(true)
         .build()
         .unwrap();
-    let receipt = runtime.block_on(async {
+    let receipts = runtime.block_on(async {
         let world = World::start(1, 1).await;
         world.broker.faults(nth_produce(|_| Verdict::Silence));
         let mut config = ProducerConfig::default();
@@ -236,11 +236,11 @@ fn the_end_of_the_runtime_resolves_what_is_left() {
         let producer = world.producer(config);
         let receipt = producer.send(Record::to("t").value("0")).await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
-        receipt
+        [receipt]
     });
     drop(runtime);
     assert_eq!(
-        receipt.outcome().unwrap().unwrap_err().fate(),
+        receipts[0].outcome().unwrap().unwrap_err().fate(),
         Fate::MaybeWritten
     );
     assert_eq!(failed.load(Ordering::Relaxed), 1);

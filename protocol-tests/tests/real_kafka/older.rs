@@ -27,7 +27,15 @@ async fn smoke(variable: &str) {
     let names = [Str::from(name.as_str())];
     for codec in Compression::ALL {
         let producer = client.producer().compression(codec).batch_size(1000);
-        assert!(producer.clone().build().await.unwrap().config().is_idempotent());
+        assert!(
+            producer
+                .clone()
+                .build()
+                .await
+                .unwrap()
+                .config()
+                .is_idempotent()
+        );
         produce(producer, &name, values(codec)).await;
     }
     let leader = client.producer().acks(Acks::Leader);

@@ -54,7 +54,7 @@ impl fmt::Display for ApiKeyName {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Foreign {
-    /// A web server; its first bytes.
+    /// A web server; the beginning of its first line, escaped.
     Http(String),
     /// A TLS record: the listener wants TLS.
     Tls,
@@ -71,7 +71,10 @@ impl Foreign {
         let shown = first.get(..Self::LOOK).unwrap_or(first);
         let shown = shown.escape_ascii().to_string();
         match first {
-            [b'H', b'T', b'T', b'P', ..] => Self::Http(shown),
+            [b'H', b'T', b'T', b'P', ..] => {
+                let line = shown.split("\\r").next().unwrap_or_default();
+                Self::Http(line.to_owned())
+            }
             [0x14..=0x17, 0x03, 0..=4, ..] => Self::Tls,
             _ => Self::Unknown(shown),
         }
@@ -83,9 +86,12 @@ impl fmt::Display for Foreign {
         match self {
             Self::Http(first) => write!(
                 f,
-                "HTTP ({first:?}); use the port of a Kafka listener, not that of a web interface"
+                "HTTP (\"{first}\"); use the port of a Kafka listener, not that of a web interface"
             ),
-            Self::Tls => f.write_str("TLS; turn TLS on, or use the port of a plaintext listener"),
+            Self::Tls => f.write_str(
+                "TLS; turn TLS on (security.protocol=SSL or SASL_SSL), or use the port of a \
+                 plaintext listener",
+            ),
             Self::Unknown(first) => write!(
                 f,
                 "something else (\"{first}\"); use the port of a Kafka listener"
