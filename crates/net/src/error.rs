@@ -158,6 +158,12 @@ pub enum LostCause {
     /// The broker closed it.
     #[error("the broker closed the connection")]
     PeerClosed,
+    /// The broker closed it instead of answering the first request, and there was no login.
+    #[error(
+        "the broker closed the connection instead of answering its first request; if the listener \
+         asks for a login, set SASL credentials (security.protocol=SASL_SSL or SASL_PLAINTEXT)"
+    )]
+    ClosedUnanswered,
     /// The transport failed.
     #[error("{reason}")]
     Io {

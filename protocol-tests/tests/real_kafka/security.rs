@@ -12,7 +12,7 @@ use milena::{
     Address, Client, ConnectClusterError, ConnectError, Connector, Environment, NetCallError,
 };
 use milena_net::{
-    BoxFuture, BoxedTransport, ConnectError as Refusal, Foreign, Stage, TcpConnector,
+    BoxFuture, BoxedTransport, ConnectError as Refusal, Foreign, LostCause, Stage, TcpConnector,
 };
 use protocol_tests::real_kafka::variable;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
@@ -136,24 +136,32 @@ async fn a_client_with_tls_is_told_so_by_a_plaintext_listener() {
 async fn a_client_without_sasl_is_told_so_by_a_sasl_listener() {
     let address = variable("MILENA_TEST_KAFKA_SASL_SSL");
     let settings = properties("client-ssl.properties");
-    let (cause, text) = refusal(&settings, &address).await;
-    assert!(matches!(cause, Refusal::Closed { .. }), "{cause:?}");
-    assert!(text.contains(&address), "{text}");
+    let (cause, text) = failure(&settings, &address).await;
+    let NetCallError::Lost { cause, .. } = cause else {
+        panic!("{cause:?}");
+    };
+    assert_eq!(cause, LostCause::ClosedUnanswered);
+    assert!(text.contains(&address) && text.contains("SASL"), "{text}");
 }
 
-/// Why the one address lets nobody in, and the text of the whole error.
+/// Why no connection could be opened, and the text of the whole error.
 async fn refusal(settings: &Settings, address: &str) -> (Refusal, String) {
+    match failure(settings, address).await {
+        (NetCallError::Connect { cause, .. }, text) => (cause, text),
+        (other, _) => panic!("{other:?}"),
+    }
+}
+
+/// Why the one address was of no use, and the text of the whole error.
+async fn failure(settings: &Settings, address: &str) -> (NetCallError, String) {
     let client = Client::builder().settings(settings).bootstrap(address);
     let error = client.timeout(PATIENCE).connect().await.unwrap_err();
     let text = error.to_string();
-    let ConnectError::Cluster(ConnectClusterError::Unreachable { failures }) = error else {
+    let ConnectError::Cluster(ConnectClusterError::Unreachable { mut failures }) = error else {
         panic!("{error:?}");
     };
     assert_eq!(failures.len(), 1, "{text}");
-    match &failures[0].cause {
-        NetCallError::Connect { cause, .. } => (cause.clone(), text),
-        other => panic!("{other:?}"),
-    }
+    (failures.remove(0).cause, text)
 }
 
 /// The settings in a file that the cluster made for its clients.

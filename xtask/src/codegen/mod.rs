@@ -3,7 +3,9 @@
 //! The schemas are read from the jar and are not kept in the repository; the generated code is.
 
 mod emit;
+mod field;
 mod schema;
+mod value;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

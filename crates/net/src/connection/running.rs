@@ -127,7 +127,18 @@ impl<'a> Running<'a> {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         match self.poll_end(cx) {
             Ok(()) => Poll::Pending,
-            Err(end) => Poll::Ready(end),
+            Err(end) => Poll::Ready(self.explain(end)),
+        }
+    }
+
+    /// A listener that asks for a login tells its versions to anyone, and then says nothing.
+    fn explain(&self, end: End) -> End {
+        let login = self.pool.config.credentials.is_some();
+        match end {
+            End::Lost(LostCause::PeerClosed) if !self.answered && !login => {
+                End::Lost(LostCause::ClosedUnanswered)
+            }
+            end => end,
         }
     }
 
