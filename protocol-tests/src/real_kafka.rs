@@ -48,17 +48,22 @@ pub fn console_produce(bootstrap: &str, topic: &str, arguments: &[&str], input: 
     tool(PRODUCER, &[&to, arguments].concat(), input);
 }
 
-/// The first `count` records of a partition, each as a line, from Kafka's console consumer. Fewer
-/// if no more come for half a minute.
+/// The first `count` records of a partition, each as a line, from Kafka's console consumer with
+/// these arguments more. Fewer if no more come for half a minute.
 ///
 /// # Panics
 /// As [`oracle`].
-pub fn console_consume(bootstrap: &str, topic: &str, partition: i32, count: usize) -> Vec<u8> {
+pub fn console_consume(
+    bootstrap: &str,
+    (topic, partition): (&str, i32),
+    count: usize,
+    arguments: &[&str],
+) -> Vec<u8> {
     let (partition, count) = (partition.to_string(), count.to_string());
     let from = ["--bootstrap-server", bootstrap, "--topic", topic];
     let what = ["--partition", &partition, "--offset", "earliest"];
     let until = ["--max-messages", &count, "--timeout-ms", PATIENCE_MS];
-    tool(CONSUMER, &[from, what, until].concat(), "")
+    tool(CONSUMER, &[&from, &what, &until, arguments].concat(), "")
 }
 
 /// What kcat writes, given `input`.

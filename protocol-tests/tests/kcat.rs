@@ -68,7 +68,7 @@ async fn kafka_s_console_tools_write_and_read() {
     let read = block_in_place(|| {
         let codec = ["--compression-codec", "lz4"];
         console_produce(&bootstrap, TOPIC, &codec, expected.clone());
-        console_consume(&bootstrap, TOPIC, 0, RECORDS)
+        console_consume(&bootstrap, (TOPIC, 0), RECORDS, &[])
     });
     assert_text(&read, &expected);
     assert_eq!(our_read(&bootstrap).await, expected);

@@ -6,8 +6,8 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use milena::{
-    AssignError, AutoCreate, Batch, BuildConsumerError, ConsumeError, Consumer, ErrorCode, Start,
-    Stop, TopicError, TopicPartition,
+    AssignError, AutoCreate, Batch, BuildConsumerError, ConsumeError, Consumer, ConsumerEvent,
+    ErrorCode, Start, Stop, TopicError, TopicPartition,
 };
 
 use crate::args::{Connection, Consume};
@@ -15,7 +15,7 @@ use crate::connection::{connect, soon};
 use crate::failure::{Exit, Failure};
 use crate::format::Line;
 use crate::interrupt::Interrupt;
-use crate::output::{Written, note, outcome, records};
+use crate::output::{Written, note, outcome, records, say};
 use crate::position::Position;
 use crate::progress::Progress;
 
@@ -32,7 +32,7 @@ pub(crate) async fn run(connection: &Connection, args: &Consume) -> Result<(), F
         )
         .await
         .map_err(unknown_topic)?;
-    let mut consumer = client.consumer().build().await?;
+    let mut consumer = client.consumer().on_event(warn_of).build().await?;
     let mut partitions = args.partitions.clone();
     partitions.sort_unstable();
     partitions.dedup();
@@ -76,6 +76,21 @@ fn progress(quiet: bool) -> Progress {
     #[cfg(not(unix))]
     let to_file = false;
     Progress::new("consumed", quiet || !to_file)
+}
+
+/// What skips or repeats records does not go by in silence.
+fn warn_of(event: &ConsumerEvent) {
+    if let ConsumerEvent::Reset {
+        partition,
+        from,
+        to,
+        ..
+    } = event
+    {
+        say(format_args!(
+            "{partition}: offset {from} is outside the log; going on at {to} (auto.offset.reset)"
+        ));
+    }
 }
 
 /// Assigns each partition from where it starts to where it stops.

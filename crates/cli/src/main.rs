@@ -64,14 +64,14 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
 }
 
 /// `MILENA_LOG` or `-v` decide what is logged. Without them it is warnings only, and none that an
-/// error will say again: why a connection cannot be made at first, and which batches failed.
+/// error will say again: why a connection cannot be made at first, and what failed of the work.
 fn log_to_stderr(verbose: u8) {
     let chosen = std::env::var("MILENA_LOG")
         .ok()
         .filter(|filter| !filter.is_empty());
     let all = verbose > 0 || chosen.is_some();
     let default = match verbose {
-        0 => "warn,milena_producer=error",
+        0 => "warn,milena_producer=error,milena_consumer=error",
         1 => "milena=debug,info",
         _ => "trace",
     };

@@ -24,16 +24,19 @@ impl Dice {
     }
 }
 
+/// One seed instead of all: `MILENA_SEED=7 cargo test -p protocol-tests --test producer chaos`.
 #[test]
 fn nothing_is_lost_duplicated_reordered_or_lied_about() {
+    if let Ok(seed) = std::env::var("MILENA_SEED") {
+        println!(
+            "{:?}",
+            replay(seed.parse().expect("MILENA_SEED is a number"))
+        );
+        return;
+    }
     let (mut acknowledged, mut failed) = (0, 0);
     for seed in 0..SEEDS {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        let (delivered, lost) = runtime.block_on(run(seed));
+        let (delivered, lost) = replay(seed);
         acknowledged += delivered;
         failed += lost;
     }
@@ -43,17 +46,28 @@ fn nothing_is_lost_duplicated_reordered_or_lied_about() {
     );
 }
 
-/// `MILENA_SEED=7 cargo test -p protocol-tests --test producer -- --ignored one_seed`
-#[test]
-#[ignore = "replays one seed"]
-fn one_seed() {
-    let seed = std::env::var("MILENA_SEED").unwrap().parse().unwrap();
+fn replay(seed: u64) -> (u64, u64) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build()
         .unwrap();
-    println!("{:?}", runtime.block_on(run(seed)));
+    let named = Named(seed);
+    let counts = runtime.block_on(run(seed));
+    drop(named);
+    counts
+}
+
+/// Says which seed it was if the test fails.
+struct Named(u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let seed = self.0;
+            eprintln!("MILENA_SEED={seed} cargo test -p protocol-tests --test producer chaos");
+        }
+    }
 }
 
 async fn run(seed: u64) -> (u64, u64) {

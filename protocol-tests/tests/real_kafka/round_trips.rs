@@ -38,7 +38,7 @@ async fn kafka_reads_what_we_write_with_every_codec_and_acks() {
 
     let count = RECORDS * pairs().as_flattened().len();
     let bootstrap = variable("MILENA_TEST_KAFKA");
-    let read = block_in_place(|| console_consume(&bootstrap, &topic, 0, count));
+    let read = block_in_place(|| console_consume(&bootstrap, (&topic, 0), count, &[]));
     let expected = pairs().into_iter().flatten();
     assert_same(
         lines(&read),
@@ -74,6 +74,41 @@ async fn we_read_what_kafka_writes_with_every_codec() {
         block_in_place(|| console_produce(&bootstrap, &topic, &arguments, input));
         assert_same(read(&client, &topic).await.remove(0), values(label));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a real Kafka: cargo xtask kafka test"]
+async fn kafka_reads_our_keys_headers_timestamps_and_nulls() {
+    let client = client("MILENA_TEST_KAFKA").await;
+    let topic = topic(&client, "parts", 1).await;
+    let producer = client.producer().build().await.unwrap();
+    let time = client.cluster().env().clock.wall_millis();
+    let records = [
+        Record::to(&topic).key("k").value("v").header("a", "1"),
+        Record::to(&topic)
+            .value("")
+            .header("b", "2")
+            .header("b", ""),
+        Record::to(&topic).key("").null_header("c"),
+        Record::to(&topic),
+    ];
+    for (record, time) in records.into_iter().zip(time..) {
+        let receipt = producer.send(record.timestamp(time)).await.unwrap();
+        assert_eq!(receipt.await.unwrap().timestamp, time);
+    }
+
+    let show = ["timestamp", "key", "headers", "value"].map(|part| format!("print.{part}=true"));
+    let show = show.iter().map(String::as_str).chain(["null.literal=NULL"]);
+    let arguments: Vec<&str> = show.flat_map(|it| ["--formatter-property", it]).collect();
+    let bootstrap = variable("MILENA_TEST_KAFKA");
+    let read = block_in_place(|| console_consume(&bootstrap, (&topic, 0), 4, &arguments));
+    let expected = [
+        format!("CreateTime:{time}\ta:1\tk\tv"),
+        format!("CreateTime:{}\tb:2,b:\tNULL\t", time + 1),
+        format!("CreateTime:{}\tc:NULL\t\tNULL", time + 2),
+        format!("CreateTime:{}\tNO_HEADERS\tNULL\tNULL", time + 3),
+    ];
+    assert_same(lines(&read), expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

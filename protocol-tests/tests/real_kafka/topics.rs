@@ -55,12 +55,15 @@ async fn an_unknown_topic_is_an_error_that_names_it() {
     let name = unique("missing");
 
     let producer = client.producer().build().await.unwrap();
-    let sent = producer.send(Record::to(&name).value("v")).await;
+    // Each gives a topic that is being created some seconds to appear.
+    let (sent, built) = tokio::join!(
+        producer.send(Record::to(&name).value("v")),
+        client.consumer().topics([&name]).build()
+    );
     let Err(SendError::Topic(TopicError::Unknown { name: named, .. })) = &sent else {
         panic!("{sent:?}");
     };
     assert_eq!(*named, *name);
-    let built = client.consumer().topics([&name]).build().await;
     let Err(BuildConsumerError::Assign(AssignError::Topic(error))) = &built else {
         panic!("{built:?}");
     };

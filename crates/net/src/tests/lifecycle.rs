@@ -167,6 +167,33 @@ async fn the_setup_timeout_grows_with_each_failure_in_a_row() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broker_that_closes_at_the_first_request_probably_asks_for_a_login() {
+    let mut bench = Bench::new();
+    let cause = |error| match error {
+        CallError::Lost { cause, .. } => cause,
+        other => panic!("{other}"),
+    };
+    let asked = bench.ask("a", 30 * SECOND);
+    let mut peer = bench.accept().await;
+    peer.asked().await;
+    drop(peer);
+    let error = asked.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("SASL"), "{error}");
+    assert_eq!(cause(error), LostCause::ClosedUnanswered);
+
+    let asked = bench.ask("a", 30 * SECOND);
+    let mut peer = bench.accept().await;
+    let (header, _) = peer.asked().await;
+    peer.tell(&header, "a").await;
+    asked.await.unwrap().unwrap();
+    let asked = bench.ask("a", 30 * SECOND);
+    peer.asked().await;
+    drop(peer);
+    let error = asked.await.unwrap().unwrap_err();
+    assert_eq!(cause(error), LostCause::PeerClosed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_forgotten_address_loses_its_calls_and_may_be_used_again() {
     let mut bench = Bench::new();
     let asked = bench.ask("a", 30 * SECOND);
