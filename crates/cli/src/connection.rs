@@ -20,6 +20,8 @@ const PREFIX: &str = "MILENA_";
 const OTHERS: [&str; 2] = ["MILENA_LOG", "MILENA_PROPERTIES"];
 /// How long connecting may take before a user who watches is told so.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long an unknown topic is looked up again: less than a program's, as a user waits.
+const UNKNOWN_TOPIC: Duration = Duration::from_secs(2);
 
 static CONNECTED: AtomicBool = AtomicBool::new(false);
 
@@ -43,6 +45,7 @@ pub(crate) async fn connect(
     let connecting = Client::builder()
         .settings(&settings)
         .timeout(timeout)
+        .unknown_topic_timeout(timeout.min(UNKNOWN_TOPIC))
         .connect();
     tokio::pin!(connecting);
     let connected = match tokio::time::timeout(PATIENCE, &mut connecting).await {

@@ -58,10 +58,10 @@ pub(crate) async fn run(connection: &Connection, args: &Consume) -> Result<(), F
     drop(run);
     consumer.close(soon()).await;
     client.close(soon()).await;
-    let printed = format!("{} printed", records(count));
+    let read = format!("{} read", records(count));
     match result.and(flushed) {
-        Ok(()) => note(connection.quiet, printed),
-        Err(failure) => return Err(failure.and(printed)),
+        Ok(()) => note(connection.quiet, read),
+        Err(failure) => return Err(failure.and(read)),
     }
     Ok(())
 }

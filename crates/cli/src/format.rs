@@ -7,7 +7,6 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use milena::Headers;
-use serde_json::{Map, Value, json};
 
 /// One of the formats of `--format`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,10 +166,7 @@ impl Format {
                 out.write_all(record.value.unwrap_or_default())?;
                 out.write_all(b"\n")
             }
-            Self::Json => {
-                serde_json::to_writer(&mut *out, &as_json(record))?;
-                out.write_all(b"\n")
-            }
+            Self::Json => write_json(out, record),
             Self::Template(pieces) => pieces
                 .iter()
                 .try_for_each(|piece| write_piece(piece, out, record)),
@@ -207,35 +203,45 @@ fn write_headers(out: &mut impl Write, record: &Line<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn as_json(record: &Line<'_>) -> Value {
-    let mut object = Map::new();
-    object.insert("topic".into(), record.topic.into());
-    object.insert("partition".into(), record.partition.into());
-    object.insert("offset".into(), record.offset.into());
-    object.insert("timestamp".into(), record.timestamp.into());
-    put_bytes(&mut object, "key", record.key);
-    put_bytes(&mut object, "value", record.value);
-    let headers: Vec<Value> = record
-        .headers
-        .map(|header| {
-            let mut object = Map::from_iter([("name".to_owned(), json!(header.name_lossy()))]);
-            put_bytes(&mut object, "value", header.value);
-            Value::Object(object)
-        })
-        .collect();
-    object.insert("headers".into(), headers.into());
-    Value::Object(object)
+fn write_json(out: &mut impl Write, record: &Line<'_>) -> io::Result<()> {
+    out.write_all(b"{\"topic\":")?;
+    serde_json::to_writer(&mut *out, record.topic)?;
+    write!(
+        out,
+        ",\"partition\":{},\"offset\":{},\"timestamp\":{},",
+        record.partition, record.offset, record.timestamp
+    )?;
+    write_member(out, "key", record.key)?;
+    out.write_all(b",")?;
+    write_member(out, "value", record.value)?;
+    out.write_all(b",\"headers\":[")?;
+    for (index, header) in record.headers.enumerate() {
+        out.write_all(if index > 0 {
+            b",{\"name\":"
+        } else {
+            b"{\"name\":"
+        })?;
+        serde_json::to_writer(&mut *out, &header.name_lossy())?;
+        out.write_all(b",")?;
+        write_member(out, "value", header.value)?;
+        out.write_all(b"}")?;
+    }
+    out.write_all(b"]}\n")
 }
 
-fn put_bytes(object: &mut Map<String, Value>, name: &str, bytes: Option<&[u8]>) {
+/// `"name":"text"`, `"name":null`, or `"name_base64":"…"` for what is no text.
+fn write_member(out: &mut impl Write, name: &str, bytes: Option<&[u8]>) -> io::Result<()> {
     match bytes.map(std::str::from_utf8) {
-        None => object.insert(name.into(), Value::Null),
-        Some(Ok(text)) => object.insert(name.into(), text.into()),
+        None => write!(out, "\"{name}\":null"),
+        Some(Ok(text)) => {
+            write!(out, "\"{name}\":")?;
+            Ok(serde_json::to_writer(out, text)?)
+        }
         Some(Err(_)) => {
             let encoded = STANDARD.encode(bytes.unwrap_or_default());
-            object.insert(format!("{name}_base64"), encoded.into())
+            write!(out, "\"{name}_base64\":\"{encoded}\"")
         }
-    };
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 /// A line on standard error that says how many records have passed.
 pub(crate) struct Progress(Option<ProgressBar>);
@@ -15,8 +15,9 @@ impl Progress {
             return Self(None);
         }
         let bar = ProgressBar::new_spinner().with_prefix(verb);
-        let style = ProgressStyle::with_template("{spinner} {prefix} {msg} ({per_sec}, {elapsed})");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        let style = ProgressStyle::with_template("{spinner} {prefix} {msg} ({rate}/s, {elapsed})");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+        bar.set_style(style.with_key("rate", rate));
         bar.enable_steady_tick(Duration::from_millis(200));
         Self(Some(bar))
     }
@@ -35,4 +36,10 @@ impl Drop for Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Records a second, without the fractions that `{per_sec}` has.
+fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    // There is nowhere to report that a line cannot be drawn.
+    let _ = write!(out, "{}", HumanCount(state.per_sec() as u64));
 }

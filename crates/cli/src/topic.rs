@@ -69,7 +69,12 @@ impl Run {
             .await?;
         each(created, |name, created| {
             let partitions = created.partitions.or(partitions);
-            let count = partitions.map(|count| format!(" with {count} partition(s)"));
+            let count = partitions.map(|count| {
+                format!(
+                    " with {count} partition{}",
+                    if count == 1 { "" } else { "s" }
+                )
+            });
             note(
                 self.quiet,
                 format_args!("created topic {name}{}", count.unwrap_or_default()),

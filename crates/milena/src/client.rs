@@ -13,7 +13,7 @@ use milena_rpc::Cluster;
 use crate::consumer::ConsumerBuilder;
 use crate::error::ConnectError;
 use crate::producer::ProducerBuilder;
-use crate::settings::{SettingError, Settings, Source};
+use crate::settings::{SettingError, Settings, Source, put};
 
 /// How long [`ClientBuilder::connect`] tries unless told otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,6 +54,7 @@ impl Client {
             credentials: None,
             environment: None,
             timeout: CONNECT_TIMEOUT,
+            unknown_topic_timeout: None,
         }
     }
 
@@ -101,6 +102,7 @@ pub struct ClientBuilder {
     credentials: Option<Arc<dyn Credentials>>,
     environment: Option<Environment>,
     timeout: Duration,
+    unknown_topic_timeout: Option<Duration>,
 }
 
 impl ClientBuilder {
@@ -155,6 +157,14 @@ impl ClientBuilder {
         self
     }
 
+    /// How long a topic that the brokers do not know is looked up again before that is an error: one
+    /// that was just created is not known everywhere yet. Default 5 s.
+    #[must_use]
+    pub fn unknown_topic_timeout(mut self, timeout: Duration) -> Self {
+        self.unknown_topic_timeout = Some(timeout);
+        self
+    }
+
     /// Connects to the first bootstrap server that answers and asks it for the cluster's brokers.
     ///
     /// # Errors
@@ -195,6 +205,10 @@ impl ClientBuilder {
         if let Some(credentials) = &self.credentials {
             config.net.credentials = Some(Arc::clone(credentials));
         }
+        put(
+            &mut config.unknown_topic_timeout,
+            self.unknown_topic_timeout,
+        );
         config.net.client_software_name = Str::from_static("milena");
         let deadline = environment.now() + self.timeout;
         Ok(Cluster::connect(config, environment, deadline).await?)

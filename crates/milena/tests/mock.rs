@@ -1,5 +1,7 @@
 //! A program's first steps, on the embedded broker in this process.
 
+#![allow(clippy::disallowed_methods, reason = "a program has the real clock")]
+
 use std::time::{Duration, Instant};
 
 use milena::{Client, ConnectError, Fate, Record, Start};

@@ -178,7 +178,7 @@ fn an_offset_outside_the_log_is_an_error_unless_told_where_to_go_on() {
             &[
                 "t-0: offset 12 is outside the log, which is 0 to 10",
                 "--from",
-                "0 records printed",
+                "0 records read",
             ],
         );
     let run = milena(&["consume", "t", "-n", "1", "--from", "12"])
