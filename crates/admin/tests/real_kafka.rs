@@ -1,5 +1,4 @@
-//! Against a real broker that may create topics by itself:
-//! `MILENA_BOOTSTRAP=host:port cargo test -p milena-admin -- --ignored`.
+//! Against a real Kafka that may create topics by itself: `cargo xtask kafka test`.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,8 @@ fn within(seconds: u64) -> Instant {
 }
 
 async fn cluster() -> Cluster {
-    let list = std::env::var("MILENA_BOOTSTRAP").unwrap_or_else(|_| "localhost:9092".into());
+    let list = std::env::var("MILENA_TEST_KAFKA")
+        .expect("MILENA_TEST_KAFKA is host:port; `cargo xtask kafka test` sets it");
     let config = ClusterConfig::new(Address::parse_list(&list).unwrap());
     Cluster::connect(config, Environment::system(), within(20))
         .await
@@ -26,7 +26,7 @@ fn unique(name: &str) -> Str {
 }
 
 #[tokio::test]
-#[ignore = "needs a real broker"]
+#[ignore = "needs a real Kafka: cargo xtask kafka test"]
 async fn topics_are_created_described_grown_listed_and_deleted() {
     let cluster = cluster().await;
     let admin = Admin::new(cluster.clone());
@@ -112,7 +112,7 @@ async fn topics_are_created_described_grown_listed_and_deleted() {
 }
 
 #[tokio::test]
-#[ignore = "needs a real broker"]
+#[ignore = "needs a real Kafka: cargo xtask kafka test"]
 async fn a_look_up_creates_a_topic_only_if_asked_to() {
     let cluster = cluster().await;
     let admin = Admin::new(cluster.clone());
@@ -166,7 +166,7 @@ async fn a_look_up_creates_a_topic_only_if_asked_to() {
 }
 
 #[tokio::test]
-#[ignore = "needs a real broker"]
+#[ignore = "needs a real Kafka: cargo xtask kafka test"]
 async fn offsets_are_listed_for_each_partition() {
     let cluster = cluster().await;
     let admin = Admin::new(cluster.clone());
@@ -216,7 +216,7 @@ async fn offsets_are_listed_for_each_partition() {
 }
 
 #[tokio::test]
-#[ignore = "binds to ports of this machine"]
+#[ignore = "takes seconds of real time: cargo xtask kafka test"]
 async fn a_failed_connect_tells_what_is_wrong_at_each_address() {
     let silent = tokio_free::silent_listener();
     let list = format!("localhost:1,{silent},no-such-host.invalid:9092");

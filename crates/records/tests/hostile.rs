@@ -1,45 +1,19 @@
 //! Batches that a hostile or broken peer could send: typed errors, never a panic, and never more
 //! memory than the data and the limit allow.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use bytes::Bytes;
 use milena_records::{
     BatchBuilder, BatchFault, Batches, Compression, Compressor, DecompressError, Decompressor,
-    RecordParts, Stamp, crc32c,
+    RecordParts, RecordRef, Stamp, crc32c,
 };
 
-/// Counts the bytes that this thread asks for.
-struct Counting;
-
-thread_local! {
-    static ASKED: Cell<usize> = const { Cell::new(0) };
+/// The result of `work` and the most bytes that it held at a time, on this thread.
+fn asked<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let mut result = None;
+    let info = allocation_counter::measure(|| result = Some(work()));
+    let bytes = usize::try_from(info.bytes_max).expect("fits the address space");
+    (result.expect("measuring runs the work"), bytes)
 }
-
-// SAFETY: forwards to the system allocator; the counter is a plain cell without a destructor.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ASKED.set(ASKED.get().saturating_add(layout.size()));
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ASKED.set(
-            ASKED
-                .get()
-                .saturating_add(size.saturating_sub(layout.size())),
-        );
-        unsafe { System.realloc(ptr, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// A generator for replayable damage.
 struct Random(u64);
@@ -158,9 +132,7 @@ fn every_flipped_bit_behind_a_forged_checksum_is_survived_within_bounds() {
             damaged[bit / 8] ^= 1 << (bit % 8);
             forge(&mut damaged);
             let bytes = Bytes::from(damaged);
-            let before = ASKED.get();
-            read(bytes.clone(), &mut decompressor);
-            let asked = ASKED.get() - before;
+            let (_, asked) = asked(|| read(bytes.clone(), &mut decompressor));
             assert!(
                 asked <= allowance(&bytes),
                 "bit {bit}: {asked} for {}",
@@ -206,9 +178,8 @@ fn seeded_mutations_are_survived_within_bounds() {
             batch[16] = 2;
             forge(&mut batch);
             let bytes = Bytes::from(batch);
-            let before = ASKED.get();
-            readable += usize::from(read(bytes.clone(), &mut decompressor) > 0);
-            let asked = ASKED.get() - before;
+            let (records, asked) = asked(|| read(bytes.clone(), &mut decompressor));
+            readable += usize::from(records > 0);
             let input = bytes.len();
             assert!(
                 asked <= allowance(&bytes),
@@ -233,12 +204,10 @@ fn a_declared_count_of_two_billion_allocates_nothing() {
             .expect("whole")
             .expect("framed");
         let mut decompressor = Decompressor::new();
-        let before = ASKED.get();
-        let error = batch
-            .check(&mut decompressor, LIMIT)
-            .expect_err("too few records");
+        let (checked, asked) = asked(|| batch.check(&mut decompressor, LIMIT));
+        let error = checked.expect_err("too few records");
         // The count that shared bytes keep when they are first shared.
-        assert!(ASKED.get() - before <= 64);
+        assert!(asked <= 64);
         assert!(matches!(
             error.fault,
             BatchFault::Record {
@@ -266,11 +235,8 @@ fn bombs_of_every_codec_stop_at_the_limit() {
         assert!(bomb.len() * 15 < zeros.len());
 
         let batch = Batches::new(bomb).next().expect("whole").expect("framed");
-        let before = ASKED.get();
-        let error = batch
-            .check(&mut Decompressor::new(), LIMIT)
-            .expect_err("too large");
-        let asked = ASKED.get() - before;
+        let (checked, asked) = asked(|| batch.check(&mut Decompressor::new(), LIMIT));
+        let error = checked.expect_err("too large");
         assert_eq!(
             error.fault,
             DecompressError::TooLarge { limit: LIMIT }.into(),
@@ -287,12 +253,10 @@ fn reading_a_checked_batch_allocates_nothing() {
     for bytes in batches {
         let batch = Batches::new(bytes).next().expect("whole").expect("framed");
         let checked = batch.check(&mut decompressor, LIMIT).expect("valid");
-        let before = ASKED.get();
-        let total: usize = checked
-            .iter()
-            .map(|record| record.headers.count() + record.value.map_or(0, <[u8]>::len))
-            .sum();
-        assert_eq!(ASKED.get() - before, 0);
+        let size =
+            |record: RecordRef<'_>| record.headers.count() + record.value.map_or(0, <[u8]>::len);
+        let (total, asked) = asked(|| checked.iter().map(size).sum::<usize>());
+        assert_eq!(asked, 0);
         assert!(total < LIMIT);
     }
 }

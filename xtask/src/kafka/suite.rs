@@ -1,4 +1,4 @@
-//! `cargo xtask kafka test`: the `#[ignore]`d tests of `protocol-tests` on real clusters.
+//! `cargo xtask kafka test`: the `#[ignore]`d tests of the workspace on real clusters.
 //!
 //! | variable | what |
 //! |---|---|
@@ -28,6 +28,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::cluster::Cluster;
 use super::{DEFAULT_VERSION, Dir, Up, Version, interrupt, jars, java, legacy, wait};
+
+/// Those that have such tests.
+const PACKAGES: [&str; 3] = ["protocol-tests", "milena-admin", "milena-net"];
 
 const LONGEST_RUN: Duration = Duration::from_secs(3600);
 
@@ -60,7 +63,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 fn cargo_test() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(crate::root()).stdin(Stdio::null());
-    command.args(["test", "--no-fail-fast", "-p", "protocol-tests"]);
+    command.args(["test", "--no-fail-fast"]);
+    command.args(PACKAGES.iter().flat_map(|package| ["-p", package]));
     // `cargo run` sets these for this program, and build scripts that watch them would run again.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
