@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use milena::admin::NewTopic;
-use milena::{Client, Compression, Producer, ProducerEvent, Receipt, Record, Start, Str};
+use milena::{AutoCreate, Client, Compression, Producer, ProducerEvent, Receipt, Record, Start};
 use protocol_tests::real_kafka::{variable, xtask};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -133,11 +133,16 @@ async fn follow(client: Client, topic: String) -> Vec<Vec<String>> {
     values
 }
 
+/// Waits for it: a topic just created is not known to every broker at once.
 async fn leader_of_first(client: &Client, topic: &str) -> i32 {
-    let names = [Str::from(topic)];
-    let described = client.admin().describe_topics(&names, soon()).await;
-    let described = described.unwrap().remove(0).result.unwrap();
-    described.partitions[0].leader.unwrap()
+    loop {
+        let found = client.cluster().topic(topic, AutoCreate::Never, soon());
+        if let Some(leader) = found.await.unwrap().partitions[0].leader {
+            return leader;
+        }
+        tokio::time::sleep(PAUSE).await;
+        client.cluster().refreshed(soon()).await.unwrap();
+    }
 }
 
 /// Both nodes are up again when it returns.
