@@ -67,8 +67,15 @@ async fn topics_are_created_described_grown_listed_and_deleted() {
     assert_eq!(error.code, ErrorCode::InvalidPartitions);
     println!("{error}");
 
-    let listed = admin.list_topics(within(20)).await.unwrap();
-    let listed = listed.iter().find(|topic| topic.name == name).unwrap();
+    // The broker that answers may hear of the growth a moment later.
+    let listed = loop {
+        let listed = admin.list_topics(within(20)).await.unwrap();
+        let found = listed.into_iter().find(|topic| topic.name == name).unwrap();
+        if found.partitions > 3 {
+            break found;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
     assert_eq!((listed.id, listed.partitions), (looked.id, 5));
 
     let asked = [name.clone(), unique("missing")];

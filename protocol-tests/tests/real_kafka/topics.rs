@@ -1,5 +1,7 @@
 //! Administration of topics, and topics that are not there.
 
+use std::time::Duration;
+
 use milena::admin::NewTopic;
 use milena::{
     AssignError, BuildConsumerError, Client, ErrorCode, Record, SendError, Str, TopicError,
@@ -34,8 +36,14 @@ async fn topics_are_created_described_listed_and_deleted() {
 
     let deleted = admin.delete_topics(&names, soon()).await.unwrap();
     deleted[0].result.as_ref().unwrap();
-    let described = admin.describe_topics(&names, soon()).await.unwrap();
-    let gone = described[0].result.as_ref().unwrap_err();
+    // The broker that answers may hear of it a moment later.
+    let gone = loop {
+        let described = admin.describe_topics(&names, soon()).await.unwrap();
+        match described.into_iter().next().unwrap().result {
+            Err(gone) => break gone,
+            Ok(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
     assert_eq!(gone.code, ErrorCode::UnknownTopicOrPartition);
     let deleted = admin.delete_topics(&names, soon()).await.unwrap();
     let gone = deleted[0].result.as_ref().unwrap_err();

@@ -4,7 +4,7 @@ use std::process;
 use std::time::{Duration, Instant};
 
 use milena::admin::NewTopic;
-use milena::{Client, ProducerBuilder, Record, Start};
+use milena::{AutoCreate, Client, ProducerBuilder, Record, Start};
 use protocol_tests::real_kafka::variable;
 
 /// A client of the cluster in this variable, with default settings.
@@ -32,10 +32,15 @@ pub(crate) async fn topic(client: &Client, name: &str, partitions: i32) -> Strin
     name
 }
 
+/// Creates a topic, and waits until the brokers know it.
 pub(crate) async fn create(client: &Client, topic: NewTopic) {
     let created = client.admin().create_topics(&[topic], false, soon()).await;
     for topic in created.unwrap() {
         topic.result.unwrap();
+        let known = client
+            .cluster()
+            .topic(&topic.topic, AutoCreate::Never, soon());
+        known.await.unwrap();
     }
 }
 
