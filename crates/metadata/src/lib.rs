@@ -17,4 +17,5 @@ mod snapshot;
 pub use self::cache::{AutoCreate, Cache, CacheConfig, RefreshReason};
 pub use self::lookup::Lookup;
 pub use self::merge::{AnswerError, Merged, Recreated};
+pub use self::similar::edit_distance;
 pub use self::snapshot::{BrokerInfo, Leader, Partition, Snapshot, Topic};

@@ -22,16 +22,21 @@ pub(crate) fn closest<'a>(wanted: &str, known: impl Iterator<Item = &'a Str>) ->
     found.into_iter().map(|(_, name)| name.clone()).collect()
 }
 
-/// How many characters have to be put in, left out or replaced, upper and lower case being equal.
+/// [`edit_distance`], upper and lower case being equal.
 fn distance(one: &str, other: &str) -> usize {
-    let fold = |text: &str| text.to_lowercase().chars().collect::<Vec<_>>();
-    let (one, other) = (fold(one), fold(other));
+    edit_distance(&one.to_lowercase(), &other.to_lowercase())
+}
+
+/// How many characters have to be put in, left out or replaced to make `other` of `one`: for
+/// messages that suggest a name. Takes time in proportion to the product of their lengths.
+pub fn edit_distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.iter().enumerate() {
+    for (i, a) in one.chars().enumerate() {
         let mut diagonal = i;
         row[0] = i + 1;
         for (j, b) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
+            let replaced = diagonal + usize::from(a != *b);
             diagonal = row[j + 1];
             row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
         }

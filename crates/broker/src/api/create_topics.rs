@@ -24,20 +24,13 @@ pub(super) fn handle(
     call: &Call,
     request: CreateTopicsRequest,
 ) -> CreateTopicsResponse {
-    let repeated = repeated(request.topics.iter().map(|topic| &topic.name));
-    let mut answered = BTreeSet::new();
+    let mut repeated = Repeated::among(request.topics.iter().map(|topic| &topic.name));
     let mut topics = Vec::new();
     for asked in request.topics {
-        let result = if repeated.contains(&asked.name) {
-            if !answered.insert(asked.name.clone()) {
-                continue;
-            }
-            Err((
-                ErrorCode::InvalidRequest,
-                "Duplicate topic name.".to_owned(),
-            ))
-        } else {
-            plan(model, &asked)
+        let result = match repeated.check(&asked.name) {
+            Once::Alone => plan(model, &asked),
+            Once::Refused(refusal) => Err(refusal),
+            Once::Answered => continue,
         };
         topics.push(match result {
             Ok(new) => create(model, call, new, request.validate_only),
@@ -50,12 +43,43 @@ pub(super) fn handle(
     }
 }
 
-fn repeated<'a>(names: impl Iterator<Item = &'a Str>) -> BTreeSet<Str> {
-    let mut seen = BTreeSet::new();
-    names
-        .filter(|name| !seen.insert((*name).clone()))
-        .cloned()
-        .collect()
+/// The names that a request has more than once: each is refused, and answered once.
+struct Repeated {
+    names: BTreeSet<Str>,
+    answered: BTreeSet<Str>,
+}
+
+/// What becomes of a name.
+enum Once {
+    Alone,
+    Refused(Refusal),
+    Answered,
+}
+
+impl Repeated {
+    fn among<'a>(names: impl Iterator<Item = &'a Str>) -> Self {
+        let mut seen = BTreeSet::new();
+        Self {
+            names: names
+                .filter(|name| !seen.insert((*name).clone()))
+                .cloned()
+                .collect(),
+            answered: BTreeSet::new(),
+        }
+    }
+
+    fn check(&mut self, name: &Str) -> Once {
+        if !self.names.contains(name) {
+            return Once::Alone;
+        }
+        if !self.answered.insert(name.clone()) {
+            return Once::Answered;
+        }
+        Once::Refused((
+            ErrorCode::InvalidRequest,
+            "Duplicate topic name.".to_owned(),
+        ))
+    }
 }
 
 fn plan(model: &ClusterModel, asked: &CreatableTopic) -> Result<NewTopic, Refusal> {
@@ -192,20 +216,13 @@ pub(super) fn create_partitions(
     _call: &Call,
     request: CreatePartitionsRequest,
 ) -> CreatePartitionsResponse {
-    let repeated = repeated(request.topics.iter().map(|topic| &topic.name));
-    let mut answered = BTreeSet::new();
+    let mut repeated = Repeated::among(request.topics.iter().map(|topic| &topic.name));
     let mut results = Vec::new();
     for asked in request.topics {
-        let result = if repeated.contains(&asked.name) {
-            if !answered.insert(asked.name.clone()) {
-                continue;
-            }
-            Err((
-                ErrorCode::InvalidRequest,
-                "Duplicate topic name.".to_owned(),
-            ))
-        } else {
-            grow(model, &asked, request.validate_only)
+        let result = match repeated.check(&asked.name) {
+            Once::Alone => grow(model, &asked, request.validate_only),
+            Once::Refused(refusal) => Err(refusal),
+            Once::Answered => continue,
         };
         let (code, message) = match result {
             Ok(()) => (ErrorCode::None, None),

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use milena_metadata::edit_distance;
 use thiserror::Error;
 
 pub(crate) use self::apply::put;
@@ -237,26 +238,10 @@ fn find(name: &str) -> Option<&'static Known> {
 fn closest(name: &str) -> Option<&'static str> {
     KNOWN
         .iter()
-        .map(|known| (edits(name, known.name), known.name))
+        .map(|known| (edit_distance(name, known.name), known.name))
         .min()
         .filter(|(edits, known)| *edits <= known.len() / 3)
         .map(|(_, known)| known)
-}
-
-/// The edit distance of two short names.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
