@@ -1,21 +1,38 @@
-//! Where a batch's outcome appears, for all of its records at once.
+//! Where a batch's outcome appears, for all of its records at once, or for ranges of them once the
+//! batch has been divided.
 //!
-//! - I1. An outcome is set once and never changes.
+//! - I1. The outcome of a range is set once and never changes.
 //! - I2. Whoever polled before it was set is woken by it.
+//! - I3. The ranges cover all records and do not overlap; only a range without an outcome can be
+//!   divided.
 //!
 //! Not for what the outcome is.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use crate::lock;
 
-/// The cell of one batch.
+/// The cell of one batch. `O` is whose batch it is.
 #[derive(Debug)]
-pub struct Cell<T> {
+pub struct Cell<T, O> {
     id: u64,
-    outcome: OnceLock<T>,
+    owner: O,
+    opened_at: Instant,
+    all: Range<T>,
+    /// Ranges without an outcome.
+    unresolved: AtomicUsize,
     wakers: Mutex<Wakers>,
+}
+
+/// Records that share an outcome, or are divided further.
+#[derive(Debug)]
+struct Range<T> {
+    outcome: OnceLock<T>,
+    /// Each with the index behind its last record, ascending.
+    divided: OnceLock<Box<[(u32, Range<T>)]>>,
 }
 
 #[derive(Debug, Default)]
@@ -28,11 +45,14 @@ struct Wakers {
 #[derive(Debug, Default)]
 pub struct Slot(Option<usize>);
 
-impl<T> Cell<T> {
-    pub(crate) fn new(id: u64) -> Self {
+impl<T, O> Cell<T, O> {
+    pub(crate) fn new(id: u64, owner: O, opened_at: Instant) -> Self {
         Self {
             id,
-            outcome: OnceLock::new(),
+            owner,
+            opened_at,
+            all: Range::new(),
+            unresolved: AtomicUsize::new(1),
             wakers: Mutex::default(),
         }
     }
@@ -42,23 +62,29 @@ impl<T> Cell<T> {
         self.id
     }
 
-    /// The outcome, if there is one yet.
-    pub fn outcome(&self) -> Option<&T> {
-        self.outcome.get()
+    /// Whose batch it is.
+    pub fn owner(&self) -> &O {
+        &self.owner
     }
 
-    /// The outcome, or a wake-up when it comes.
-    pub fn poll(&self, slot: &mut Slot, context: &Context<'_>) -> Poll<&T> {
-        if let Some(outcome) = self.outcome.get() {
-            return Poll::Ready(outcome);
-        }
-        let mut wakers = lock(&self.wakers);
-        // Set before the wakers are taken: seen here, or the waker is seen there. // I2
-        if let Some(outcome) = self.outcome.get() {
-            return Poll::Ready(outcome);
-        }
-        wakers.register(slot, context.waker());
-        Poll::Pending
+    /// When the batch got its first record: deadlines count from here.
+    pub fn opened_at(&self) -> Instant {
+        self.opened_at
+    }
+
+    /// The outcome of the record with this index, if there is one yet.
+    pub fn outcome(&self, index: u32) -> Option<&T> {
+        self.all.of(index).outcome.get()
+    }
+
+    /// Whether every record has its outcome.
+    pub fn is_resolved(&self) -> bool {
+        self.unresolved.load(Ordering::Acquire) == 0
+    }
+
+    /// The outcome of the record with this index, or a wake-up when something comes.
+    pub fn poll(&self, index: u32, slot: &mut Slot, context: &Context<'_>) -> Poll<&T> {
+        self.poll_until(slot, context, || self.outcome(index))
     }
 
     /// Gives up a poller's wake-up.
@@ -68,35 +94,95 @@ impl<T> Cell<T> {
         }
     }
 
-    /// Waits for the outcome.
+    /// Waits until every record has its outcome.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    pub async fn resolved(&self) -> &T {
+    pub async fn resolved(&self) {
         let mut waiting = Waiting {
             cell: self,
             slot: Slot::default(),
         };
-        std::future::poll_fn(|context| self.poll(&mut waiting.slot, context)).await
+        let resolved = || self.is_resolved().then_some(());
+        std::future::poll_fn(|context| self.poll_until(&mut waiting.slot, context, resolved)).await;
     }
 
-    /// Sets the outcome if there is none, and says whether it did. // I1
-    pub(crate) fn resolve(&self, outcome: T) -> bool {
-        let first = self.outcome.set(outcome).is_ok();
+    /// Divides the range that holds record `first` into ranges that end before the given indexes,
+    /// which ascend and whose last one is the range's own end. Returns false, and changes nothing,
+    /// if it has its outcome already or the ends do not ascend. // I3
+    pub fn divide(&self, first: u32, ends: &[u32]) -> bool {
+        let range = self.all.of(first);
+        let ascending = ends.windows(2).all(|pair| pair[0] < pair[1]);
+        if ends.is_empty() || !ascending || range.outcome.get().is_some() {
+            return false;
+        }
+        let parts = ends.iter().map(|end| (*end, Range::new())).collect();
+        let first = range.divided.set(parts).is_ok();
         if first {
-            let wakers = std::mem::take(&mut *lock(&self.wakers));
-            wakers.slots.into_iter().flatten().for_each(Waker::wake);
+            self.unresolved.fetch_add(ends.len() - 1, Ordering::AcqRel);
         }
         first
     }
+
+    /// Sets the outcome of the range that holds record `first` if it has none, and says whether it
+    /// did. // I1
+    pub(crate) fn resolve(&self, first: u32, outcome: T) -> bool {
+        if self.all.of(first).outcome.set(outcome).is_err() {
+            return false;
+        }
+        self.unresolved.fetch_sub(1, Ordering::AcqRel);
+        let woken = lock(&self.wakers).take();
+        woken.into_iter().for_each(Waker::wake);
+        true
+    }
+
+    fn poll_until<R>(
+        &self,
+        slot: &mut Slot,
+        context: &Context<'_>,
+        result: impl Fn() -> Option<R>,
+    ) -> Poll<R> {
+        if let Some(result) = result() {
+            return Poll::Ready(result);
+        }
+        let mut wakers = lock(&self.wakers);
+        // Set before the wakers are taken: seen here, or the waker is seen there. // I2
+        if let Some(result) = result() {
+            return Poll::Ready(result);
+        }
+        wakers.register(slot, context.waker());
+        Poll::Pending
+    }
 }
 
-struct Waiting<'a, T> {
-    cell: &'a Cell<T>,
+impl<T> Range<T> {
+    const fn new() -> Self {
+        Self {
+            outcome: OnceLock::new(),
+            divided: OnceLock::new(),
+        }
+    }
+
+    /// The undivided range that holds the record with this index; the last one if it is beyond.
+    fn of(&self, index: u32) -> &Self {
+        let mut range = self;
+        while let Some(parts) = range.divided.get() {
+            let at = parts.partition_point(|(end, _)| *end <= index);
+            match parts.get(at).or(parts.last()) {
+                Some((_, part)) => range = part,
+                None => break,
+            }
+        }
+        range
+    }
+}
+
+struct Waiting<'a, T, O> {
+    cell: &'a Cell<T, O>,
     slot: Slot,
 }
 
-impl<T> Drop for Waiting<'_, T> {
+impl<T, O> Drop for Waiting<'_, T, O> {
     fn drop(&mut self) {
         self.cell.forget(&mut self.slot);
     }
@@ -121,6 +207,11 @@ impl Wakers {
             Some(empty) => *empty = Some(waker.clone()),
             None => debug_assert!(false, "a slot belongs to one cell"),
         }
+    }
+
+    /// Empties all places; they stay with their pollers, who may poll again.
+    fn take(&mut self) -> Vec<Waker> {
+        self.slots.iter_mut().filter_map(Option::take).collect()
     }
 
     fn release(&mut self, index: usize) {

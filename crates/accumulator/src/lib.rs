@@ -1,9 +1,10 @@
-//! What a producer holds before and while it sends: open and closed batches per partition, one
+//! What a producer holds before and while it sends: open and sealed batches per partition, one
 //! memory budget for all of them, and the cells through which records learn their outcome.
 //!
 //! A record is appended to its partition's [`Queue`], which writes it straight into the open
-//! batch's memory and returns the batch's [`Cell`] and the record's index in it. A sender takes
-//! closed batches out, seals them, and resolves each once by [`Accumulator::resolve`].
+//! batch's memory and returns the batch's [`Cell`] and the record's index in it. Full batches are
+//! sealed by whoever filled them, put back, taken out by a sender, and resolved once by
+//! [`Accumulator::resolve`].
 //!
 //! - I1. Memory is reserved before it is allocated; the budget is exceeded by nobody.
 //! - I2. Per record there is no allocation beyond the segments, no task and no channel.
@@ -14,17 +15,23 @@
 
 #![forbid(unsafe_code)]
 
+mod batch;
 mod budget;
 mod cell;
 mod queue;
+mod segments;
 
+pub use batch::{Batch, ClosedBatch};
 pub use budget::{Budget, Reservation, Reserve};
 pub use cell::{Cell, Slot};
-pub use queue::{Accepted, Batch, ClosedBatch, Queue, Readiness, Refused};
+pub use queue::{Accepted, Drained, Front, Queue, Refused};
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use segments::Segments;
 
 /// The default of [`Limits::memory`]: 32 MiB.
 pub const DEFAULT_MEMORY: usize = 32 * 1024 * 1024;
@@ -48,21 +55,25 @@ impl Default for Limits {
     }
 }
 
-/// The budget and the outstanding batches of one producer. `T` is a batch's outcome.
+/// The budget and the outstanding batches of one producer. `T` is a record's outcome, `O` names
+/// the partition a batch belongs to.
 #[derive(Debug)]
-pub struct Accumulator<T> {
+pub struct Accumulator<T, O> {
     limits: Limits,
     budget: Arc<Budget>,
+    segments: Arc<Segments>,
     next_id: AtomicU64,
-    outstanding: Mutex<BTreeMap<u64, Arc<Cell<T>>>>,
+    outstanding: Mutex<BTreeMap<u64, Arc<Cell<T, O>>>>,
 }
 
-impl<T> Accumulator<T> {
+impl<T, O> Accumulator<T, O> {
     /// An accumulator without batches.
     pub fn new(limits: Limits) -> Self {
+        let budget = Arc::new(Budget::new(limits.memory));
         Self {
             limits,
-            budget: Arc::new(Budget::new(limits.memory)),
+            segments: Arc::new(Segments::new(Arc::clone(&budget))),
+            budget,
             next_id: AtomicU64::new(0),
             outstanding: Mutex::new(BTreeMap::new()),
         }
@@ -79,8 +90,13 @@ impl<T> Accumulator<T> {
     }
 
     /// The cells of all batches that are not resolved, oldest first: what a flush waits for.
-    pub fn outstanding(&self) -> Vec<Arc<Cell<T>>> {
+    pub fn outstanding(&self) -> Vec<Arc<Cell<T, O>>> {
         lock(&self.outstanding).values().cloned().collect()
+    }
+
+    /// The cell of the oldest batch that is not resolved.
+    pub fn oldest(&self) -> Option<Arc<Cell<T, O>>> {
+        lock(&self.outstanding).values().next().cloned()
     }
 
     /// Whether all batches are resolved.
@@ -88,24 +104,33 @@ impl<T> Accumulator<T> {
         lock(&self.outstanding).is_empty()
     }
 
-    /// Tells a batch's records their outcome and returns its memory. Only the first outcome of a
-    /// batch counts; whether this was it is returned.
-    pub fn resolve(&self, batch: &Batch<T>, outcome: T) -> bool {
+    /// Tells all of a batch's records their outcome and returns its memory. Only the first outcome
+    /// of a batch counts; whether this was it is returned.
+    pub fn resolve(&self, batch: &Batch<T, O>, outcome: T) -> bool {
         batch.release(); // I4
         self.resolve_cell(batch.cell(), outcome)
     }
 
     /// As [`Self::resolve`], for a batch that could not be sealed and whose cell is all that is
     /// left.
-    pub fn resolve_cell(&self, cell: &Cell<T>, outcome: T) -> bool {
-        lock(&self.outstanding).remove(&cell.id());
-        cell.resolve(outcome)
+    pub fn resolve_cell(&self, cell: &Cell<T, O>, outcome: T) -> bool {
+        self.resolve_range(cell, 0, outcome)
     }
 
-    fn open_cell(&self) -> Arc<Cell<T>> {
+    /// Tells the records of one range of a divided batch, the one that holds record `first`.
+    pub fn resolve_range(&self, cell: &Cell<T, O>, first: u32, outcome: T) -> bool {
+        let resolved = cell.resolve(first, outcome);
+        if cell.is_resolved() {
+            lock(&self.outstanding).remove(&cell.id());
+        }
+        resolved
+    }
+
+    fn open_cell(&self, owner: O, opened_at: Instant) -> Arc<Cell<T, O>> {
+        let mut outstanding = lock(&self.outstanding);
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let cell = Arc::new(Cell::new(id));
-        lock(&self.outstanding).insert(id, Arc::clone(&cell));
+        let cell = Arc::new(Cell::new(id, owner, opened_at));
+        outstanding.insert(id, Arc::clone(&cell));
         cell
     }
 }

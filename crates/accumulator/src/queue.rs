@@ -1,47 +1,55 @@
-//! The batches of one partition that wait to be sent: closed ones, then the open one.
+//! The batches of one partition that were never sent: closed ones, then the open one.
+//!
+//! - I1. Batches leave in the order in which they were opened.
+//! - I2. A batch is closed under the lock and sealed outside it, by whoever closed it; its place
+//!   is kept meanwhile.
+//! - I3. A batch whose place is gone when it is sealed was drained: it goes back to its sealer.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::Bytes;
-use milena_records::{
-    AppendError, BatchBuilder, CompressError, Compressor, RecordParts, SealedBatch,
-};
+use milena_records::RecordParts;
 
-use crate::{Accumulator, Budget, Cell, Reservation, lock};
+use crate::batch::Stop;
+use crate::{Accumulator, Batch, Cell, ClosedBatch, Reservation, lock};
 
-/// A batch's first segment is at least this large, and the next ones as large as the batch so far.
-const SMALLEST_SEGMENT: usize = 4 * 1024;
-const LARGEST_SEGMENT: usize = 64 * 1024;
-
-/// The queue of one partition.
+/// The queue of one partition. It has cache lines of its own, since threads that send to different
+/// partitions write to different queues.
 #[derive(Debug)]
-pub struct Queue<T> {
-    accumulator: Arc<Accumulator<T>>,
-    batches: Mutex<Batches<T>>,
+#[repr(align(128))]
+pub struct Queue<T, O> {
+    accumulator: Arc<Accumulator<T, O>>,
+    batches: Mutex<Batches<T, O>>,
 }
 
 #[derive(Debug)]
-struct Batches<T> {
-    open: Option<ClosedBatch<T>>,
-    closed: VecDeque<ClosedBatch<T>>,
+struct Batches<T, O> {
+    open: Option<ClosedBatch<T, O>>,
+    closed: VecDeque<Entry<T, O>>,
     shut: bool,
+}
+
+#[derive(Debug)]
+enum Entry<T, O> {
+    /// The batch with this number is being sealed. // I2
+    Sealing(u64),
+    Sealed(Batch<T, O>),
 }
 
 /// A record that was taken in.
 #[derive(Debug)]
-pub struct Accepted<T> {
+pub struct Accepted<T, O> {
     /// Where its batch's outcome will appear.
-    pub cell: Arc<Cell<T>>,
+    pub cell: Arc<Cell<T, O>>,
     /// Its place in the batch, from 0.
     pub index: u32,
     /// The bytes it takes.
     pub size: usize,
     /// It is the first of its batch.
     pub opened: bool,
-    /// The batch before it was closed, so that there is something to send.
-    pub closed: bool,
+    /// The batch before it, which is full: to be sealed and put back by [`Queue::put_sealed`].
+    pub closed: Option<Box<ClosedBatch<T, O>>>,
 }
 
 /// Why a record was not taken in. Nothing of it was kept.
@@ -56,20 +64,49 @@ pub enum Refused {
     Shut,
 }
 
-/// When a queue's next batch may be sent.
+/// What stands at the front of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readiness {
-    /// There is none.
+pub enum Front {
+    /// Nothing.
     Empty,
-    /// Now.
-    Ready,
-    /// When its linger time is over.
-    At(Instant),
+    /// The open batch, with when it got its first record.
+    Open {
+        /// When it got its first record.
+        opened_at: Instant,
+        /// Its size with the header, before compression.
+        size: usize,
+    },
+    /// A batch that is being sealed.
+    Sealing,
+    /// A batch that can be sent.
+    Sealed {
+        /// Its size with the header.
+        size: usize,
+    },
 }
 
-impl<T> Queue<T> {
+/// A batch that was drained from a queue.
+#[derive(Debug)]
+pub enum Drained<T, O> {
+    /// Not sealed yet.
+    Closed(Box<ClosedBatch<T, O>>),
+    /// Sealed.
+    Sealed(Batch<T, O>),
+}
+
+impl<T, O> Drained<T, O> {
+    /// The number of records.
+    pub fn records(&self) -> u32 {
+        match self {
+            Self::Closed(closed) => closed.records(),
+            Self::Sealed(batch) => batch.sealed().count(),
+        }
+    }
+}
+
+impl<T, O: Clone> Queue<T, O> {
     /// An empty queue.
-    pub fn new(accumulator: Arc<Accumulator<T>>) -> Self {
+    pub fn new(accumulator: Arc<Accumulator<T, O>>) -> Self {
         Self {
             accumulator,
             batches: Mutex::new(Batches {
@@ -80,44 +117,50 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Encodes a record into the open batch, or into a new one if it does not fit.
+    /// Encodes a record into the open batch, or into a new one of `owner`'s if it does not fit.
     ///
     /// What was `reserved` after [`Refused::NeedsRoom`] is used first and left in place if it is
     /// not needed. `now` is called when a batch is opened.
     ///
     /// # Errors
     /// [`Refused`].
+    #[inline]
     pub fn append(
         &self,
         record: &RecordParts<'_>,
+        owner: &O,
         now: impl FnOnce() -> Instant,
         reserved: &mut Option<Reservation>,
-    ) -> Result<Accepted<T>, Refused> {
-        let budget = self.accumulator.budget();
+    ) -> Result<Accepted<T, O>, Refused> {
         let mut batches = lock(&self.batches);
         if batches.shut {
             return Err(Refused::Shut);
         }
-        let mut closed = false;
         if let Some(open) = &mut batches.open {
-            match open.append(record, budget, reserved) {
+            match open.append(record, &self.accumulator, reserved) {
                 Ok((index, size)) => return Ok(open.accepted(index, size)),
-                Err(Stop::Full) => {
-                    batches.close_open();
-                    closed = true;
-                }
+                Err(Stop::Full) => {}
                 Err(Stop::Refused(refused)) => return Err(refused),
             }
         }
-        // Nothing is opened for a record that is not taken.
-        let mut open = ClosedBatch {
-            builder: BatchBuilder::new(Vec::new(), self.accumulator.limits().batch),
-            reserved: Reservation::none(budget),
-            opened: None,
-        };
-        match open.append(record, budget, reserved) {
+        self.append_to_new(&mut batches, record, owner, now, reserved)
+    }
+
+    /// Opens a batch for the record, and closes the one before; neither if it is not taken.
+    #[cold]
+    fn append_to_new(
+        &self,
+        batches: &mut Batches<T, O>,
+        record: &RecordParts<'_>,
+        owner: &O,
+        now: impl FnOnce() -> Instant,
+        reserved: &mut Option<Reservation>,
+    ) -> Result<Accepted<T, O>, Refused> {
+        let mut open = ClosedBatch::new(&self.accumulator);
+        match open.append(record, &self.accumulator, reserved) {
             Ok((index, size)) => {
-                open.opened = Some((self.accumulator.open_cell(), now()));
+                open.cell = Some(self.accumulator.open_cell(owner.clone(), now()));
+                let closed = batches.close_open();
                 let accepted = Accepted {
                     closed,
                     opened: true,
@@ -127,203 +170,116 @@ impl<T> Queue<T> {
                 Ok(accepted)
             }
             Err(Stop::Full) => Err(Refused::RecordTooLarge),
+            // A full batch has to go for the budget to get room.
             Err(Stop::Refused(refused)) => Err(refused),
         }
     }
 
-    /// When the next batch may be sent if an open one lingers for `linger`.
-    pub fn readiness(&self, now: Instant, linger: Duration) -> Readiness {
-        let batches = lock(&self.batches);
-        if !batches.closed.is_empty() {
-            return Readiness::Ready;
-        }
-        match batches.open.as_ref().and_then(ClosedBatch::opened_at) {
-            None => Readiness::Empty,
-            Some(opened) if opened + linger <= now => Readiness::Ready,
-            Some(opened) => Readiness::At(opened + linger),
-        }
-    }
-
-    /// Takes the oldest batch out, the open one if there is no other.
-    pub fn take(&self) -> Option<ClosedBatch<T>> {
+    /// Closes the open batch if it is at the front and `due` says so of when it was opened. The
+    /// caller seals it and puts it back by [`Self::put_sealed`].
+    pub fn close_front(&self, due: impl FnOnce(Instant) -> bool) -> Option<Box<ClosedBatch<T, O>>> {
         let mut batches = lock(&self.batches);
-        batches.closed.pop_front().or_else(|| batches.open.take())
+        if !batches.closed.is_empty() || !due(batches.open.as_ref()?.opened_at()) {
+            return None;
+        }
+        batches.close_open()
     }
 
-    /// Takes the oldest batch out if it was opened at `limit` or before.
-    pub fn take_opened_by(&self, limit: Instant) -> Option<ClosedBatch<T>> {
-        let oldest = self.oldest()?;
-        if oldest <= limit { self.take() } else { None }
-    }
-
-    /// When the oldest batch was opened.
-    pub fn oldest(&self) -> Option<Instant> {
-        let batches = lock(&self.batches);
-        let oldest = batches.closed.front().or(batches.open.as_ref());
-        oldest.and_then(ClosedBatch::opened_at)
-    }
-
-    /// The size of the oldest batch with its header, before compression; 0 if there is none.
-    pub fn next_size(&self) -> usize {
-        let batches = lock(&self.batches);
-        let oldest = batches.closed.front().or(batches.open.as_ref());
-        oldest.map_or(0, ClosedBatch::size)
-    }
-
-    /// Takes no more records.
-    pub fn shut(&self) {
-        lock(&self.batches).shut = true;
-    }
-}
-
-impl<T> Batches<T> {
-    fn close_open(&mut self) {
-        let open = self.open.take();
-        self.closed.extend(open);
-    }
-}
-
-enum Stop {
-    Full,
-    Refused(Refused),
-}
-
-/// A batch that takes no more records and is not compressed yet.
-#[derive(Debug)]
-pub struct ClosedBatch<T> {
-    builder: BatchBuilder,
-    reserved: Reservation,
-    /// Absent only until the first record is in.
-    opened: Option<(Arc<Cell<T>>, Instant)>,
-}
-
-impl<T> ClosedBatch<T> {
-    /// The size with the header, before compression.
-    pub fn size(&self) -> usize {
-        self.builder.len()
-    }
-
-    /// The number of records.
-    pub fn records(&self) -> u32 {
-        self.builder.count()
-    }
-
-    /// When the batch got its first record.
-    pub fn opened_at(&self) -> Option<Instant> {
-        self.opened.as_ref().map(|(_, at)| *at)
-    }
-
-    /// Compresses and checksums the batch, and gives back the memory that it no longer takes.
+    /// Puts a batch that was closed and is now sealed into its place.
     ///
     /// # Errors
-    /// [`CompressError`], with the cell, which is then still unresolved.
-    pub fn seal(
-        self,
-        compressor: &mut Compressor,
-    ) -> Result<Batch<T>, (CompressError, Arc<Cell<T>>)> {
-        let Self {
-            builder,
-            mut reserved,
-            opened,
-        } = self;
-        let (cell, opened_at) = opened.expect("a batch outside its queue has a record");
-        let sealed = match builder.seal(compressor, Bytes::from) {
-            Ok(sealed) => sealed,
-            Err(error) => return Err((error, cell)),
-        };
-        if sealed.compression() != milena_records::Compression::None {
-            reserved.shrink_to(sealed.len());
+    /// The batch, if the queue was drained meanwhile. // I3
+    pub fn put_sealed(&self, batch: Batch<T, O>) -> Result<(), Batch<T, O>> {
+        let id = batch.cell().id();
+        match lock(&self.batches).place(id) {
+            Some(place) => {
+                *place = Entry::Sealed(batch);
+                Ok(())
+            }
+            None => Err(batch),
         }
-        Ok(Batch {
-            cell,
-            sealed,
-            opened_at,
-            reserved: Mutex::new(Some(reserved)),
-        })
     }
 
-    fn append(
-        &mut self,
-        record: &RecordParts<'_>,
-        budget: &Arc<Budget>,
-        reserved: &mut Option<Reservation>,
-    ) -> Result<(u32, usize), Stop> {
-        loop {
-            match self.builder.try_append(record) {
-                Ok(appended) => return Ok((appended.index, appended.size)),
-                // Another batch can start at any timestamp.
-                Err(AppendError::Full | AppendError::Timestamp(_)) => return Err(Stop::Full),
-                Err(AppendError::NeedsRoom(missing)) => {
-                    let whole = record.max_encoded_len().max(SMALLEST_SEGMENT);
-                    self.grow(missing, whole, budget, reserved)?;
-                }
-                Err(_) => return Err(Stop::Refused(Refused::RecordTooLarge)),
+    /// Gives up the place of a batch that could not be sealed.
+    pub fn forget_sealing(&self, id: u64) {
+        let sealing = |entry: &Entry<T, O>| matches!(entry, Entry::Sealing(other) if *other == id);
+        lock(&self.batches).closed.retain(|entry| !sealing(entry));
+    }
+
+    /// What stands at the front.
+    pub fn front(&self) -> Front {
+        let batches = lock(&self.batches);
+        match (batches.closed.front(), &batches.open) {
+            (Some(Entry::Sealed(batch)), _) => Front::Sealed {
+                size: batch.sealed().len(),
+            },
+            (Some(Entry::Sealing(_)), _) => Front::Sealing,
+            (None, Some(open)) => Front::Open {
+                opened_at: open.opened_at(),
+                size: open.size(),
+            },
+            (None, None) => Front::Empty,
+        }
+    }
+
+    /// Takes the batch at the front, if it is sealed. // I1
+    pub fn pop_sealed(&self) -> Option<Batch<T, O>> {
+        let mut batches = lock(&self.batches);
+        match batches.closed.pop_front()? {
+            Entry::Sealed(batch) => Some(batch),
+            sealing @ Entry::Sealing(_) => {
+                batches.closed.push_front(sealing);
+                None
             }
         }
     }
 
-    /// Adds a segment for the `missing` bytes, larger than that if the budget allows it.
-    /// Who has to wait asks for the `whole` record, as this batch may be gone by then.
-    fn grow(
-        &mut self,
-        missing: usize,
-        whole: usize,
-        budget: &Arc<Budget>,
-        reserved: &mut Option<Reservation>,
-    ) -> Result<(), Stop> {
-        let wanted = self.builder.len().clamp(SMALLEST_SEGMENT, LARGEST_SEGMENT);
-        let room = match reserved.take_if(|reserved| reserved.bytes() >= missing) {
-            Some(reserved) => reserved,
-            None => budget
-                .try_reserve(wanted.max(missing))
-                .or_else(|| budget.try_reserve(missing))
-                .ok_or(Stop::Refused(Refused::NeedsRoom(whole)))?,
-        };
-        self.builder.add_segment(Vec::with_capacity(room.bytes()));
-        self.reserved.absorb(room);
-        Ok(())
-    }
-
-    fn accepted(&self, index: u32, size: usize) -> Accepted<T> {
-        let (cell, _) = self.opened.as_ref().expect("opened before it is told of");
-        Accepted {
-            cell: Arc::clone(cell),
-            index,
-            size,
-            opened: false,
-            closed: false,
+    /// Takes out all batches that were opened at `limit` or before, or all there are. Those being
+    /// sealed come back to their sealers.
+    pub fn drain(&self, limit: Option<Instant>) -> Vec<Drained<T, O>> {
+        let mut batches = lock(&self.batches);
+        let expired = |opened_at| limit.is_none_or(|limit| opened_at <= limit);
+        let mut drained = Vec::new();
+        while let Some(entry) = batches.closed.pop_front() {
+            match entry {
+                Entry::Sealed(batch) if expired(batch.opened_at()) => {
+                    drained.push(Drained::Sealed(batch));
+                }
+                Entry::Sealing(_) if limit.is_none() => {}
+                other => {
+                    batches.closed.push_front(other);
+                    return drained;
+                }
+            }
         }
+        let open = &mut batches.open;
+        let open = open.take_if(|open| expired(open.opened_at()));
+        drained.extend(open.map(|open| Drained::Closed(Box::new(open))));
+        drained
+    }
+
+    /// Takes no more records.
+    pub fn shut(&self) {
+        let mut batches = lock(&self.batches);
+        batches.shut = true;
+    }
+
+    /// Whether it takes no more records.
+    pub fn is_shut(&self) -> bool {
+        lock(&self.batches).shut
     }
 }
 
-/// A sealed batch: what is sent, as often as needed, and resolved once.
-#[derive(Debug)]
-pub struct Batch<T> {
-    cell: Arc<Cell<T>>,
-    sealed: SealedBatch,
-    opened_at: Instant,
-    reserved: Mutex<Option<Reservation>>,
-}
-
-impl<T> Batch<T> {
-    /// Where the outcome appears.
-    pub fn cell(&self) -> &Arc<Cell<T>> {
-        &self.cell
+impl<T, O> Batches<T, O> {
+    fn close_open(&mut self) -> Option<Box<ClosedBatch<T, O>>> {
+        let open = self.open.take()?;
+        self.closed.push_back(Entry::Sealing(open.cell().id())); // I2
+        Some(Box::new(open))
     }
 
-    /// The bytes.
-    pub fn sealed(&self) -> &SealedBatch {
-        &self.sealed
-    }
-
-    /// When the batch got its first record: deadlines count from here.
-    pub fn opened_at(&self) -> Instant {
-        self.opened_at
-    }
-
-    pub(crate) fn release(&self) {
-        let reserved = lock(&self.reserved).take();
-        drop(reserved);
+    fn place(&mut self, id: u64) -> Option<&mut Entry<T, O>> {
+        let mut entries = self.closed.iter_mut();
+        entries.find(|entry| matches!(entry, Entry::Sealing(other) if *other == id))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -28,7 +29,7 @@ pub(crate) struct Cli {
     pub command: Command,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Connection {
     /// Brokers to start from, HOST:PORT,…; mock://NAME is an embedded broker in this process
     /// [env: MILENA_BOOTSTRAP]
@@ -65,6 +66,9 @@ pub(crate) enum Command {
     Broker(Broker),
     /// A first round trip on the embedded broker, then what to try next
     Quickstart,
+    /// Measure: loads of fixed shape, and what they cost as a line of JSON
+    #[command(subcommand, after_help = BENCH_HELP)]
+    Bench(Bench),
 }
 
 #[derive(Debug, Args)]
@@ -170,6 +174,96 @@ pub(crate) struct Broker {
     /// How many partitions a topic has that is created on first use
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub partitions: i32,
+}
+
+const BENCH_HELP: &str = "\
+--set reads settings by Kafka's names, which count more than the flags here, and
+  rt=current|multi   the runtime: one thread, or workers (default multi)
+  workers=N          the threads of rt=multi (default 2)
+  window=N           receipts that may be outstanding (default 200000)
+
+CPU time counts from before the client is made to the last acknowledgement or record, wall time from
+the first send or poll, after connecting and metadata. Numbers may have underscores.";
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Send records, await and check every receipt
+    #[command(after_help = BENCH_HELP, args_override_self = true)]
+    Produce {
+        #[command(flatten)]
+        load: Load,
+        /// Records a second; as many as can be unless given
+        #[arg(long, value_name = "N", value_parser = rate)]
+        rate: Option<u64>,
+    },
+    /// Read partitions from their beginning, sum up and check the sizes
+    #[command(after_help = BENCH_HELP, args_override_self = true)]
+    Consume {
+        #[command(flatten)]
+        load: Load,
+    },
+    /// Round trips one after the other, with no linger and after 200 that do not count
+    #[command(after_help = BENCH_HELP, args_override_self = true)]
+    Latency {
+        #[command(flatten)]
+        load: Load,
+    },
+    /// The checksum of the payloads, to compare with that of another program
+    Ring {
+        /// Bytes in a payload
+        #[arg(long, default_value = "100", value_name = "BYTES", value_parser = number::<usize>)]
+        size: usize,
+    },
+}
+
+/// Flags that every load takes, also where they make no difference to it; the last of one counts.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Load {
+    /// The topic
+    #[arg(long, default_value = "bench")]
+    pub topic: String,
+    /// How many records
+    #[arg(long, default_value = "1_000_000", value_name = "N", value_parser = number::<u64>)]
+    pub count: u64,
+    /// Bytes in a value; there are no keys
+    #[arg(long, default_value = "100", value_name = "BYTES", value_parser = number::<usize>)]
+    pub size: usize,
+    /// none, gzip, snappy, lz4 or zstd
+    #[arg(short = 'z', long, default_value = "none", value_name = "C")]
+    pub compression: String,
+    /// Who must have a record before it is acknowledged: 0, 1 or all
+    #[arg(long, default_value = "all", value_name = "A")]
+    pub acks: String,
+    /// How many milliseconds to wait for a batch to fill
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub linger_ms: u64,
+    /// The largest batch, before compression
+    #[arg(long, default_value = "1_000_000", value_name = "BYTES", value_parser = number::<usize>)]
+    pub batch_bytes: usize,
+    /// Whether retries never duplicate or reorder; with acks all unless given
+    #[arg(long, value_name = "true|false")]
+    pub idempotent: Option<bool>,
+    /// How many partitions are read: 0 and those that follow
+    #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub partitions: i32,
+    /// How records are given to the client: one at a time
+    #[arg(long, default_value = "record", value_parser = ["record"])]
+    pub api: String,
+}
+
+/// A number, in which underscores may stand.
+pub(crate) fn number<T: FromStr>(text: &str) -> Result<T, String> {
+    let digits = text.replace('_', "");
+    digits
+        .parse()
+        .map_err(|_| format!("{text:?} is no number, or too large a one"))
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    match number(text)? {
+        0 => Err("a record a second is the least".to_owned()),
+        rate => Ok(rate),
+    }
 }
 
 fn separator(text: &str) -> Result<String, String> {

@@ -38,7 +38,7 @@ pub(crate) fn soon() -> Instant {
 /// Connects, with `flags` (name, value, flag) on top of everything else.
 pub(crate) async fn connect(
     connection: &Connection,
-    flags: &[(&'static str, String, &str)],
+    flags: &[(&str, String, &str)],
 ) -> Result<Client, Failure> {
     let settings = settings(connection, flags)?;
     let timeout = connection.timeout;
@@ -51,7 +51,7 @@ pub(crate) async fn connect(
     let connected = match tokio::time::timeout(PATIENCE, &mut connecting).await {
         Ok(connected) => connected,
         Err(_) => {
-            let text = format_args!("no broker answers yet; trying for {timeout:?} (--timeout)");
+            let text = format!("no broker answers yet; trying for {timeout:?} (--timeout)");
             note(connection.quiet, text);
             connecting.await
         }
@@ -79,10 +79,7 @@ fn failure(error: ConnectError, timeout: Duration) -> Failure {
     }
 }
 
-fn settings(
-    connection: &Connection,
-    flags: &[(&'static str, String, &str)],
-) -> Result<Settings, Failure> {
+fn settings(connection: &Connection, flags: &[(&str, String, &str)]) -> Result<Settings, Failure> {
     let mut settings = Settings::new();
     let named = std::env::var_os("MILENA_PROPERTIES").filter(|path| !path.is_empty());
     let named = named.map(Into::into);

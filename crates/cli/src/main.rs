@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "a program has the real clock")]
 
 mod args;
+mod bench;
 mod broker;
 mod connection;
 mod consume;
@@ -20,6 +21,7 @@ mod topic;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::runtime::Builder;
 use tracing_subscriber::filter::{EnvFilter, FilterExt, dynamic_filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -30,20 +32,7 @@ use crate::failure::Failure;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr(cli.connection.verbose);
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            output::say(format_args!("cannot start: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
-    let result = runtime.block_on(run(&cli));
-    // A read of standard input cannot be cancelled and must not hold up the end.
-    runtime.shutdown_background();
-    match result {
+    match start(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::say(&failure.message);
@@ -53,6 +42,20 @@ fn main() -> ExitCode {
     }
 }
 
+fn start(cli: &Cli) -> Result<(), Failure> {
+    let runtime = match &cli.command {
+        Command::Bench(_) => bench::runtime(&cli.connection)?,
+        _ => Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::failed(format!("cannot start: {error}")))?,
+    };
+    let result = runtime.block_on(run(cli));
+    // A read of standard input cannot be cancelled and must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
 async fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Produce(args) => produce::run(&cli.connection, args).await,
@@ -60,6 +63,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Topic(topic) => topic::run(&cli.connection, topic).await,
         Command::Broker(args) => broker::run(args, cli.connection.quiet).await,
         Command::Quickstart => quickstart::run().await,
+        Command::Bench(bench) => bench::run(&cli.connection, bench).await,
     }
 }
 

@@ -10,8 +10,8 @@ use crate::settings::{SettingError, Settings, put};
 
 pub use milena_producer::{
     Ack, Acks, CloseReport, Compression, DeliveryCause, DeliveryError, DeliveryReport, FailedBatch,
-    Fate, FlushError, Hook, Producer, ProducerConfig, ProducerEvent, Receipt, Record, SendAllError,
-    SendError, TrySendError,
+    Fate, FlushError, Hook, Linger, Permit, Producer, ProducerConfig, ProducerEvent, Receipt, Record,
+    SendAllError, SendError, TopicHandle, TrySendError,
 };
 
 /// Settings of a [`Producer`] to be.
@@ -31,7 +31,7 @@ enum Change {
     Idempotence(bool),
     Compression(Compression),
     CompressionLevel(i32),
-    Linger(Duration),
+    Linger(Linger),
     BatchSize(usize),
     BufferMemory(usize),
     DeliveryTimeout(Duration),
@@ -90,9 +90,10 @@ impl ProducerBuilder {
         self.with(Change::CompressionLevel(level))
     }
 
-    /// `linger.ms`: how long a batch waits for more records.
-    pub fn linger(self, linger: Duration) -> Self {
-        self.with(Change::Linger(linger))
+    /// `linger.ms`: how long a batch waits for more records: a time, or a [`Linger`]. Default
+    /// adaptive.
+    pub fn linger(self, linger: impl Into<Linger>) -> Self {
+        self.with(Change::Linger(linger.into()))
     }
 
     /// `batch.size`, in bytes before compression.
@@ -176,7 +177,9 @@ impl Settings {
             config.compression_level = self.parsed(level, "a number")?;
         }
         let bytes = "a number of bytes";
-        put(&mut config.linger, self.millis("linger.ms")?);
+        if self.value("linger.ms") != Some("adaptive") {
+            put(&mut config.linger, self.millis("linger.ms")?.map(Linger::Fixed));
+        }
         put(&mut config.batch_size, self.parsed("batch.size", bytes)?);
         put(
             &mut config.buffer_memory,

@@ -47,8 +47,14 @@ pub trait Clock: Send + Sync + Debug {
     /// The time that deadlines are compared with. Must agree with tokio's clock, which wakes.
     fn now(&self) -> Instant;
 
-    /// Milliseconds since 1970 UTC, for record timestamps.
+    /// Milliseconds since 1970 UTC.
     fn wall_millis(&self) -> i64;
+
+    /// The same, some milliseconds old at most, where that is cheaper to read: for the timestamps
+    /// of records, of which there are many.
+    fn coarse_wall_millis(&self) -> i64 {
+        self.wall_millis()
+    }
 }
 
 /// Chance, good enough for secrets.
@@ -135,6 +141,12 @@ impl Clock for SystemClock {
             Ok(since) => millis(since),
             Err(before) => -millis(before.duration()),
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn coarse_wall_millis(&self) -> i64 {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        time.tv_sec * 1000 + time.tv_nsec / 1_000_000
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use milena_proto::sequence::Acks;
+use milena_proto::sequencer::Acks;
 use milena_records::{Compression, Compressor, DEFAULT_BATCH_LIMIT, LevelError};
 
 use crate::{FailedBatch, ProducerEvent};
@@ -20,10 +20,9 @@ pub struct ProducerConfig {
     /// `enable.idempotence`: retries never duplicate or reorder. Default: on with acks all, off
     /// otherwise. On with other acks is refused.
     pub enable_idempotence: Option<bool>,
-    /// `linger.ms`: how long a batch that is not full waits for more records while its partition
-    /// could send it. Default 0, Java 5 ms: records that arrive while the partition's last batch
-    /// is in flight share the next one anyway.
-    pub linger: Duration,
+    /// `linger.ms`: how long a batch that is not full waits for more records. Default
+    /// [`Linger::Adaptive`], Java 5 ms.
+    pub linger: Linger,
     /// `batch.size`: a batch's largest size before compression, unless a single record is larger.
     /// Default 1,000,000 bytes, Java 16,384: memory is taken as it fills, so a large limit costs
     /// nothing while there is little to send.
@@ -51,7 +50,9 @@ pub struct ProducerConfig {
     pub retry_backoff: Duration,
     /// `retry.backoff.max.ms`: where that ends. Default 1 s.
     pub retry_backoff_max: Duration,
-    /// `max.in.flight.requests.per.connection`, each with other partitions. Default 5.
+    /// `max.in.flight.requests.per.connection`: requests, and up to five batches of a partition,
+    /// that are sent before the first of them is acknowledged. Without idempotence a partition has
+    /// one batch in flight whatever this says, so that retries cannot reorder. Default 5.
     pub max_in_flight: usize,
     /// Called with every batch that fails, from the producer's task: it must not block. For dead
     /// letters and for those who drop their receipts.
@@ -65,7 +66,7 @@ impl Default for ProducerConfig {
         Self {
             acks: Acks::All,
             enable_idempotence: None,
-            linger: Duration::ZERO,
+            linger: Linger::Adaptive,
             batch_size: DEFAULT_BATCH_LIMIT,
             buffer_memory: milena_accumulator::DEFAULT_MEMORY,
             max_request_size: 1024 * 1024,
@@ -80,6 +81,33 @@ impl Default for ProducerConfig {
             on_failed_batch: None,
             on_event: None,
         }
+    }
+}
+
+/// How long a batch that is not full waits for more records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Linger {
+    /// Not at all while nothing is in flight to its leader; otherwise until that has come back. So
+    /// a lone record goes at once, and records that come faster than the broker answers share
+    /// batches, without a time to tune.
+    #[default]
+    Adaptive,
+    /// For this time, whatever is in flight; zero means at once.
+    Fixed(Duration),
+}
+
+impl Linger {
+    pub(crate) fn time(self) -> Option<Duration> {
+        match self {
+            Self::Adaptive => None,
+            Self::Fixed(time) => Some(time),
+        }
+    }
+}
+
+impl From<Duration> for Linger {
+    fn from(time: Duration) -> Self {
+        Self::Fixed(time)
     }
 }
 
@@ -134,7 +162,8 @@ impl ProducerConfig {
             ("request_timeout", self.request_timeout),
             ("1 ms", shortest),
         )?;
-        let once = self.linger.saturating_add(self.request_timeout);
+        let once = self.linger.time().unwrap_or_default();
+        let once = once.saturating_add(self.request_timeout);
         at_least(
             ("delivery_timeout", self.delivery_timeout),
             ("linger + request_timeout", once),

@@ -1,93 +1,84 @@
-//! The one task that sends.
+//! The one task that looks after what no event of a socket takes care of: routes, producer id,
+//! alarms, hurry, and the end of time.
 //!
-//! It sees which partitions have something due ([`dispatch`]), seals it ([`seal`]), sends one
-//! request per leader with one batch of each of its partitions ([`request`]), and lets the
-//! partition's sequence decide what an answer means ([`answer`]).
+//! Batches do not pass through it: they go from [`send`](crate::Producer::send) to a connection's
+//! task and back.
 //!
-//! - I1. At most one batch of a partition is in flight (or counts as such).
-//! - I2. Every batch taken out of a queue is resolved: acknowledged, failed, or, when the driver
-//!   ends, failed as closed.
-//! - I3. A batch whose `delivery_timeout` has passed has failed, whatever it waits for.
-//!
-//! Not for accepting records.
+//! - I1. When the driver ends, everything that is left fails as closed.
+//! - I2. A batch whose `delivery_timeout` has passed has failed, whatever it waits for.
 
-mod answer;
-mod dispatch;
 mod identity;
-mod lane;
-mod request;
-mod seal;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::future::BoxFuture;
+use milena_rpc::{Changes, RefreshReason, Snapshot};
 use tokio::time::sleep_until;
 
-use crate::failed::DeliveryCause;
-use crate::shared::{Phase, Shared};
+use crate::failed::{DeliveryCause, LastError};
+use crate::partition::{Partition, Turn};
+use crate::shared::{Cell, Obstacle, Phase, Shared, lock};
 
-use answer::Answered;
 use identity::{Granted, Identification};
-use lane::{Lane, Stage};
-use seal::Sealed;
+
+/// How often the topics in use are named to the metadata cache, which forgets idle ones.
+const TOUCH: Duration = Duration::from_secs(60);
+
+/// When to look again at an expired batch that is being sealed.
+const SEALING: Duration = Duration::from_millis(10);
 
 /// The state of the task.
 pub(crate) struct Driver {
     shared: Arc<Shared>,
-    /// By slot: every partition this producer has used.
-    lanes: BTreeMap<usize, Lane>,
-    /// The slots of those that have something to send, or in flight.
-    busy: BTreeSet<usize>,
-    /// Requests in flight, by the leader's node id.
-    in_flight: BTreeMap<i32, usize>,
+    changes: Changes,
+    seen: Arc<Snapshot>,
     identification: Identification,
-    work: FuturesUnordered<BoxFuture<'static, Event>>,
-    /// Counts dispatches, to serve the partitions in turn.
-    tick: u64,
-}
-
-/// What the driver waits for, done.
-enum Event {
-    Sealed(Sealed),
-    Answered(Box<Answered>),
-    Identified(Granted),
+    asking: Option<BoxFuture<'static, Granted>>,
+    /// By slot: partitions without a leader.
+    leaderless: BTreeMap<usize, Arc<Partition>>,
+    touch_at: Instant,
 }
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let identification = Identification::new(&shared.config);
         Self {
+            changes: shared.cluster.changes(),
+            seen: shared.cluster.snapshot(),
+            identification: Identification::new(&shared.config),
+            asking: None,
+            leaderless: BTreeMap::new(),
+            touch_at: shared.now() + TOUCH,
             shared,
-            lanes: BTreeMap::new(),
-            busy: BTreeSet::new(),
-            in_flight: BTreeMap::new(),
-            identification,
-            work: FuturesUnordered::new(),
-            tick: 0,
         }
     }
 
     pub(crate) async fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         loop {
-            self.adopt();
-            while let Some(Some(event)) = self.work.next().now_or_never() {
-                self.handle(event);
-            }
+            let now = shared.now();
+            self.attend(now);
             if self.is_done() {
                 return;
             }
-            let now = shared.cluster.env().now();
-            let expiry = self.expire(now);
-            let due = self.dispatch(now);
-            let timer = [expiry, due].into_iter().flatten().min();
+            let timer = self.next_timer(now);
+            let asking = &mut self.asking;
+            let granted = async {
+                match asking {
+                    Some(answer) => answer.await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 () = shared.notify.notified() => {}
-                Some(event) = self.work.next() => self.handle(event),
+                () = self.changes.changed() => {}
+                granted = granted => {
+                    self.asking = None;
+                    self.handle_granted(granted);
+                }
                 () = wake_at(timer) => {}
             }
         }
@@ -101,71 +92,120 @@ impl Driver {
         }
     }
 
-    fn adopt(&mut self) {
-        for partition in self.shared.take_woken() {
-            let slot = partition.slot;
-            let config = &self.shared.config;
-            let lane = self.lanes.entry(slot);
-            lane.or_insert_with(|| Lane::new(partition, config));
-            self.busy.insert(slot);
-        }
-    }
-
-    fn handle(&mut self, event: Event) {
-        match event {
-            Event::Sealed(sealed) => self.handle_sealed(sealed),
-            Event::Answered(answered) => self.handle_answered(*answered),
-            Event::Identified(granted) => self.handle_identified(granted),
-        }
-    }
-
-    /// Fails what is too old, and says when the next batch will be. // I3
-    fn expire(&mut self, now: Instant) -> Option<Instant> {
-        let timeout = self.shared.config.delivery_timeout;
-        let mut next = None;
-        for slot in &self.busy {
-            let Some(lane) = self.lanes.get_mut(slot) else {
-                continue;
-            };
-            if let Some(opened) = lane.head_opened_at()
-                && opened + timeout <= now
-            {
-                let cause = lane.timed_out(now, timeout);
-                let fate = lane.sequence.handle_expired();
-                lane.fail_head(&self.shared, fate, cause);
-            }
-            if let Some(limit) = now.checked_sub(timeout) {
-                while let Some(closed) = lane.partition.queue.take_opened_by(limit) {
-                    let cause = lane.timed_out_in_queue(timeout);
-                    self.shared.fail_unsent(&lane.partition, closed, cause);
+    fn attend(&mut self, now: Instant) {
+        self.heed_metadata();
+        for stalled in self.shared.take_stalled() {
+            match stalled.by {
+                Obstacle::NoLeader => self.await_leader(stalled.partition, now),
+                Obstacle::NoIdentity { exhausted } => {
+                    self.await_identity(stalled.partition, exhausted);
                 }
             }
-            let oldest = lane
-                .head_opened_at()
-                .or_else(|| lane.partition.queue.oldest());
-            let limit = oldest.map(|opened| opened + timeout);
-            next = next.into_iter().chain(limit).min();
         }
-        next
+        self.ask(now);
+        for partition in self.shared.alarms.take_due(now) {
+            self.shared.schedule(&partition, Turn::Now);
+        }
+        if let Some(turn) = self.shared.haste() {
+            for cell in self.shared.accumulator.outstanding() {
+                self.shared.schedule(cell.owner(), turn);
+            }
+        }
+        self.expire(now);
+        if self.touch_at <= now {
+            self.touch(now);
+        }
+    }
+
+    /// Tells topics and lines of new metadata.
+    fn heed_metadata(&mut self) {
+        let snapshot = self.shared.cluster.snapshot();
+        let closed = self.shared.cluster.is_closed();
+        if Arc::ptr_eq(&snapshot, &self.seen) && !closed {
+            return;
+        }
+        for topic in self.shared.topics() {
+            topic.see(snapshot.topic(&topic.name));
+        }
+        self.seen = snapshot;
+        let outboxes: Vec<_> = lock(&self.shared.outboxes).values().cloned().collect();
+        let waiting = outboxes.iter().flat_map(|outbox| outbox.give_up_lines());
+        let leaderless = std::mem::take(&mut self.leaderless);
+        for partition in waiting.chain(leaderless.into_values()).collect::<Vec<_>>() {
+            self.line_up_again(&partition);
+        }
+    }
+
+    fn line_up_again(&self, partition: &Arc<Partition>) {
+        let shared = &self.shared;
+        if let Some(turn) = partition.wants(shared, shared.now()) {
+            shared.schedule(partition, turn);
+        }
+    }
+
+    fn await_leader(&mut self, partition: Arc<Partition>, now: Instant) {
+        let shared = &self.shared;
+        let at = {
+            let mut flight = lock(&partition.flight);
+            flight.last_error = Some(LastError::NoLeader);
+            flight.pause(now, shared.random())
+        };
+        shared.alarms.set(at, &partition);
+        shared.cluster.touch(&partition.topic);
+        shared.cluster.refresh(RefreshReason::NoLeader);
+        self.leaderless.insert(partition.slot, partition);
+    }
+
+    /// Fails what is too old. // I2
+    fn expire(&self, now: Instant) {
+        let timeout = self.shared.config.delivery_timeout;
+        let Some(limit) = now.checked_sub(timeout) else {
+            return;
+        };
+        let expired = |cell: &Arc<Cell>| cell.opened_at() <= limit;
+        while let Some(oldest) = self.shared.accumulator.oldest().filter(expired) {
+            oldest.owner().expire(&self.shared, now, limit);
+            if self.shared.accumulator.oldest().is_some_and(|next| next.id() == oldest.id()) {
+                // It is being sealed, and comes back to its sealer.
+                return;
+            }
+        }
+    }
+
+    fn touch(&mut self, now: Instant) {
+        for topic in self.shared.topics() {
+            if topic.used.swap(false, Ordering::Relaxed) {
+                self.shared.cluster.touch(&topic.name);
+            }
+        }
+        self.touch_at = now + TOUCH;
+    }
+
+    fn next_timer(&self, now: Instant) -> Option<Instant> {
+        let oldest = self.shared.accumulator.oldest();
+        let expiry = oldest.map(|cell| {
+            let expiry = cell.opened_at() + self.shared.config.delivery_timeout;
+            expiry.max(now + SEALING)
+        });
+        let alarm = self.shared.alarms.next();
+        let times = [expiry, alarm, self.identification.retry_at(), Some(self.touch_at)];
+        times.into_iter().flatten().min()
     }
 }
 
 impl Drop for Driver {
-    /// Nobody is left to deliver anything. // I2
+    /// Nobody is left to deliver anything. // I1
     fn drop(&mut self) {
-        self.shared.enter(Phase::Ending);
-        for lane in self.lanes.values_mut() {
-            let last = lane.last_error.clone();
-            let fate = lane.sequence.handle_expired();
-            lane.fail_head(&self.shared, fate, DeliveryCause::Closed { last });
+        let shared = &self.shared;
+        shared.enter(Phase::Ending);
+        for partition in shared.all_partitions() {
+            let cause = |last: Option<&LastError>| DeliveryCause::Closed {
+                last: last.cloned(),
+            };
+            partition.fail(shared, |_| true, cause);
         }
-        for partition in self.shared.all_partitions() {
-            while let Some(closed) = partition.queue.take() {
-                let last = self.lanes.get(&partition.slot);
-                let last = last.and_then(|lane| lane.last_error.clone());
-                let cause = DeliveryCause::Closed { last };
-                self.shared.fail_unsent(&partition, closed, cause);
-            }
+        for outbox in std::mem::take(&mut *lock(&shared.outboxes)).into_values() {
+            outbox.detach();
         }
     }
 }

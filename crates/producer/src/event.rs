@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use milena_codec::Str;
-use milena_proto::sequence::{Bump, Fate};
+use milena_proto::sequencer::{Bump, Fate};
 
 use crate::failed::{FailedBatch, LastError};
 

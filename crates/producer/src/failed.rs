@@ -5,13 +5,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use milena_codec::{ErrorCode, Str};
-use milena_proto::sequence::Fate;
+use milena_proto::sequencer::Fate;
 use milena_records::{
     Batches, CheckedBatch, CompressError, Decompressor, RecordRef, SealedBatch, Stamp,
 };
 use milena_rpc::CallError;
 
-use crate::topic::Partition;
+use crate::partition::Partition;
 
 /// A batch that was not delivered. Its records share it.
 pub struct FailedBatch {
@@ -76,12 +76,29 @@ pub enum DeliveryCause {
     /// The codec failed.
     #[error(transparent)]
     Compression(CompressError),
+    /// [`Producer::abort_buffered`](crate::Producer::abort_buffered) was called before it was sent.
+    #[error("it was aborted before it was sent")]
+    Aborted,
     /// The producer was closed, or its runtime ended, first.
     #[error("the producer was closed before it was delivered{}", and_last(.last))]
     Closed {
         /// What went wrong last.
         last: Option<LastError>,
     },
+}
+
+impl DeliveryCause {
+    /// For a batch that no attempt was ever made for.
+    pub(crate) fn timed_out_in_queue(after: Duration, last: Option<&LastError>) -> Self {
+        Self::TimedOut {
+            after,
+            spent: TimeSpent {
+                queued: after,
+                ..TimeSpent::default()
+            },
+            last: last.cloned(),
+        }
+    }
 }
 
 /// What went wrong in an attempt.

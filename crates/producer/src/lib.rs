@@ -1,12 +1,14 @@
 //! The producer: records in, batches out, an honest outcome for each record.
 //!
 //! [`Producer::send`] encodes a record straight into its partition's open batch and returns a
-//! [`Receipt`]. One background task, the driver, takes due batches, groups them by leader, sends
-//! them and resolves the receipts.
+//! [`Receipt`]. A batch that is full or due puts its partition in line for its leader's connection,
+//! whose task takes one batch of each partition in line, writes them as one request, and resolves
+//! the receipts when the answer comes. A background task looks after the rest: metadata, producer
+//! id, timers.
 //!
 //! - I1. A record is copied once, and nothing is allocated for it alone.
-//! - I2. Per partition one batch is in flight, so records stay in the order in which they were
-//!   sent, across retries and leader changes.
+//! - I2. Records stay in the order in which they were sent within a partition, across retries and
+//!   leader changes, with up to five batches in flight.
 //! - I3. Every receipt resolves: by `delivery_timeout`, or when the producer is closed, at the
 //!   latest.
 //! - I4. A failure says whether its records may be in the log ([`Fate`]), over all attempts.
@@ -19,29 +21,36 @@
 
 #![forbid(unsafe_code)]
 
+mod alarms;
+mod answer;
 mod config;
 mod driver;
 mod error;
 mod event;
 mod failed;
+mod flight;
+mod outbox;
+mod partition;
 mod producer;
 mod receipt;
 mod record;
 mod report;
+mod seal;
 mod shared;
 mod topic;
 mod wire;
 
 pub use milena_codec::{ErrorCode, Str};
-pub use milena_proto::sequence::{Acks, Bump, BumpReason, Fate, Identity};
+pub use milena_proto::sequencer::{Acks, Bump, BumpReason, Fate, Identity};
 pub use milena_records::{Compression, RecordRef};
 pub use milena_rpc::{CallError, TopicError};
 
-pub use config::{ConfigError, Hook, ProducerConfig};
+pub use config::{ConfigError, Hook, Linger, ProducerConfig};
 pub use error::{SendAllError, SendError, TrySendError};
 pub use event::ProducerEvent;
 pub use failed::{DeliveryCause, DeliveryError, FailedBatch, LastError, RecordError, TimeSpent};
-pub use producer::Producer;
+pub use producer::{Permit, Producer};
 pub use receipt::{Ack, Receipt};
-pub use record::Record;
+pub use record::{Destination, Record};
 pub use report::{CloseReport, DeliveryReport, FlushError};
+pub use topic::TopicHandle;

@@ -1,22 +1,33 @@
 //! The handle.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use milena_accumulator::{Refused, Reservation};
+use milena_accumulator::{Refused, Reservation, Reserve};
 use milena_records::HEADER_LEN;
-use milena_rpc::{AutoCreate, Cluster, Topic};
+use milena_rpc::{AutoCreate, Cluster};
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
 use crate::driver::Driver;
+use crate::failed::DeliveryCause;
+use crate::flight::Travelling;
+use crate::partition::{Partition, Turn};
+use crate::record::Destination;
 use crate::shared::{Phase, Shared, lock};
+use crate::topic::{Local, TopicState, choose};
 use crate::{
     CloseReport, ConfigError, DeliveryReport, FlushError, ProducerConfig, Receipt, Record,
-    SendAllError, SendError, TrySendError,
+    SendAllError, SendError, TopicHandle, TrySendError,
 };
+
+/// What a record adds to its key, value and headers at most: lengths, deltas, attributes.
+const RECORD_OVERHEAD: usize = 36;
 
 /// Sends records. Clones share everything; use one producer for many tasks.
 ///
@@ -31,6 +42,15 @@ pub struct Producer {
 struct Handle {
     shared: Arc<Shared>,
     driver: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Memory for one record, taken before the record is made; see [`Producer::reserve`]. Dropping it
+/// gives it back.
+#[derive(Debug)]
+#[must_use = "a permit holds memory until it is used or dropped"]
+pub struct Permit {
+    producer: Producer,
+    reserved: Option<Reservation>,
 }
 
 /// Why a record cannot be taken in now.
@@ -68,12 +88,13 @@ impl Producer {
     /// # Cancel safety
     /// Dropping the future before it is ready accepts nothing.
     pub async fn send(&self, record: Record<'_>) -> Result<Receipt, SendError> {
-        let shared = self.shared();
-        if shared.crowded.swap(false, Ordering::Relaxed) {
-            // On a current-thread runtime a loop of sends has to let the driver run.
+        let crowded = &self.shared().crowded;
+        if crowded.load(Ordering::Relaxed) {
+            // On a current-thread runtime a loop of sends has to let the sockets' tasks run.
+            crowded.store(false, Ordering::Relaxed);
             tokio::task::yield_now().await;
         }
-        match self.accept_known(&record, &mut None) {
+        match self.accept(&record, &mut None) {
             Ok(receipt) => Ok(receipt),
             Err(blocked) => self.send_waiting(&record, blocked).await,
         }
@@ -88,14 +109,63 @@ impl Producer {
         reason = "records are given as to `send`"
     )]
     pub fn try_send(&self, record: Record<'_>) -> Result<Receipt, TrySendError> {
-        self.accept_known(&record, &mut None)
-            .map_err(|blocked| match blocked {
-                Blocked::Metadata => TrySendError::MetadataMissing {
-                    topic: record.topic.into(),
-                },
-                Blocked::Room(_) => TrySendError::Full,
-                Blocked::Refused(error) => TrySendError::Refused(error),
+        self.accept(&record, &mut None)
+            .map_err(|blocked| refused_now(blocked, &record))
+    }
+
+    /// The topic, looked up, as a handle that saves every [`send`](Self::send) the look-up.
+    ///
+    /// # Errors
+    /// [`SendError::Topic`] after `max_block` at the latest.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect but that the topic may have been created, where brokers
+    /// do so on a look-up.
+    pub async fn topic(&self, name: &str) -> Result<TopicHandle, SendError> {
+        let shared = self.shared();
+        let topic = shared.topic(name);
+        if topic.view().is_none() {
+            let deadline = shared.now() + shared.config.max_block;
+            self.look_up(&Record::to(name), deadline).await?;
+        }
+        Ok(TopicHandle::new(topic, shared.id))
+    }
+
+    /// Waits, as [`send`](Self::send) does, for room for one record of up to `bytes` bytes: key,
+    /// value and headers, with 10 bytes more for each header. The record is then sent without
+    /// waiting.
+    ///
+    /// # Errors
+    /// [`SendError::BufferFull`] after `max_block`, [`SendError::RecordTooLarge`],
+    /// [`SendError::Closed`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future reserves nothing.
+    pub async fn reserve(&self, bytes: usize) -> Result<Permit, SendError> {
+        let shared = self.shared();
+        if shared.phase() != Phase::Open {
+            return Err(SendError::Closed);
+        }
+        let bytes = bytes.saturating_add(RECORD_OVERHEAD);
+        self.check_size("", bytes + HEADER_LEN)?;
+        let deadline = shared.now() + shared.config.max_block;
+        Ok(Permit {
+            producer: self.clone(),
+            reserved: Some(self.room(bytes, deadline).await?),
+        })
+    }
+
+    /// Fails all records that were never sent, as [`DeliveryCause::Aborted`], whole batches at a
+    /// time. What was sent once goes on. Returns how many records that were.
+    pub fn abort_buffered(&self) -> u64 {
+        let shared = self.shared();
+        let partitions = shared.all_partitions();
+        let abort = |partition| {
+            Partition::fail(partition, shared, Travelling::is_unsent, |_| {
+                DeliveryCause::Aborted
             })
+        };
+        partitions.iter().map(abort).sum()
     }
 
     /// Accepts records in order, as [`Producer::send`] does each, and returns their receipts in the
@@ -194,140 +264,213 @@ impl Producer {
         mut blocked: Blocked,
     ) -> Result<Receipt, SendError> {
         let shared = self.shared();
-        let deadline = shared.cluster.env().now() + shared.config.max_block;
-        let mut looked_up = None;
+        let deadline = shared.now() + shared.config.max_block;
         let mut reserved = None;
         loop {
             match blocked {
-                Blocked::Metadata => looked_up = Some(self.look_up(record, deadline).await?),
+                Blocked::Metadata => self.look_up(record, deadline).await?,
                 Blocked::Room(bytes) => {
                     drop(reserved.take());
-                    // The driver sends open batches as soon as someone waits.
-                    let waits = shared.accumulator.budget().reserve(bytes);
-                    let waits = Nudge(waits, shared);
-                    let room = timeout_at(deadline.into(), waits).await;
-                    let waited = shared.config.max_block;
-                    reserved = Some(room.map_err(|_| SendError::BufferFull { waited })?);
+                    reserved = Some(self.room(bytes, deadline).await?);
                 }
                 Blocked::Refused(error) => return Err(error),
             }
-            let accepted = match &looked_up {
-                Some(topic) => self.accept(record, topic, &mut reserved),
-                None => self.accept_known(record, &mut reserved),
-            };
-            match accepted {
+            match self.accept(record, &mut reserved) {
                 Ok(receipt) => return Ok(receipt),
-                Err(other) => blocked = other,
+                Err(again) => blocked = again,
             }
         }
     }
 
-    async fn look_up(
-        &self,
-        record: &Record<'_>,
-        deadline: Instant,
-    ) -> Result<Arc<Topic>, SendError> {
+    /// Waits for memory. What lingers is sent as soon as nothing else can give memory back.
+    async fn room(&self, bytes: usize, deadline: Instant) -> Result<Reservation, SendError> {
         let shared = self.shared();
-        let topic = shared
-            .cluster
-            .topic(record.topic, AutoCreate::Allow, deadline);
-        let topic = topic.await?;
-        let missing = |partition: &i32| topic.partition(*partition).is_none();
-        if record.partition.as_ref().is_some_and(missing)
-            && let Ok(snapshot) = shared.cluster.refreshed(deadline).await
-            && let Some(newer) = snapshot.topic(record.topic)
-        {
-            return Ok(Arc::clone(newer));
-        }
-        Ok(topic)
+        let reserve = Nudge(shared.accumulator.budget().reserve(bytes), shared);
+        let reserved = timeout_at(deadline.into(), reserve).await;
+        reserved.map_err(|_| SendError::BufferFull {
+            waited: shared.config.max_block,
+        })
     }
 
-    /// Accepts a record whose topic is known.
-    fn accept_known(
+    /// Looks the topic up, and once more if it lacks the partition that the record names.
+    async fn look_up(&self, record: &Record<'_>, deadline: Instant) -> Result<(), SendError> {
+        let shared = self.shared();
+        if shared.phase() != Phase::Open {
+            return Err(SendError::Closed);
+        }
+        let cluster = &shared.cluster;
+        let name = record.topic();
+        let state = shared.topic(name);
+        let mut topic = cluster.topic(name, AutoCreate::Allow, deadline).await?;
+        if let Some(partition) = record.partition
+            && topic.partition(partition).is_none()
+        {
+            if let Ok(snapshot) = cluster.refreshed(deadline).await
+                && let Some(newer) = snapshot.topic(name)
+            {
+                topic = Arc::clone(newer);
+            }
+            if topic.partition(partition).is_none() {
+                return Err(SendError::UnknownPartition {
+                    topic: state.name.clone(),
+                    partition,
+                    count: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX),
+                });
+            }
+        }
+        state.see(Some(&topic));
+        Ok(())
+    }
+
+    /// Accepts a record if that needs no waiting.
+    #[inline]
+    fn accept(
         &self,
         record: &Record<'_>,
         reserved: &mut Option<Reservation>,
     ) -> Result<Receipt, Blocked> {
-        let snapshot = self.shared().cluster.snapshot();
-        let known = snapshot.topic(record.topic).filter(|topic| {
-            let partition = record.partition;
-            topic.error.is_none()
-                && !topic.partitions.is_empty()
-                && partition.is_none_or(|partition| topic.partition(partition).is_some())
-        });
-        match known {
-            Some(topic) => self.accept(record, topic, reserved),
-            None if self.shared().phase() != Phase::Open => {
-                Err(Blocked::Refused(SendError::Closed))
+        let shared = self.shared();
+        match record.to {
+            Destination::Handle(handle) if handle.producer == shared.id => {
+                self.accept_at(record, &handle.topic, &handle.local, reserved)
             }
-            None => Err(Blocked::Metadata),
+            _ => {
+                let topic = shared.topic(record.topic());
+                self.accept_at(record, &topic, &topic.local, reserved)
+            }
         }
     }
 
-    fn accept(
+    #[inline]
+    fn accept_at(
         &self,
         record: &Record<'_>,
-        topic: &Arc<Topic>,
+        topic: &TopicState,
+        local: &Mutex<Local>,
         reserved: &mut Option<Reservation>,
     ) -> Result<Receipt, Blocked> {
         let shared = self.shared();
         let env = shared.cluster.env();
-        let timestamp = record.timestamp.unwrap_or_else(|| env.clock.wall_millis());
+        let timestamp = record
+            .timestamp
+            .unwrap_or_else(|| env.clock.coarse_wall_millis());
         let parts = record.parts(timestamp);
-        self.check_size(record, parts.max_encoded_len() + HEADER_LEN)?;
-        let handle = shared.topic(record.topic);
-        let index = handle
-            .choose(record, topic, || env.random.next_u64())
+        self.check_size(&topic.name, parts.max_encoded_len() + HEADER_LEN)
             .map_err(Blocked::Refused)?;
-        let partition = shared.partition(&handle, index);
+        let mut local = lock(local);
+        let (Some(view), sticky) = local.look(topic) else {
+            return Err(Blocked::Metadata);
+        };
+        let index = choose(record, view, sticky, || env.random.next_u64());
+        let partition = view.partition(index, || shared.partition(topic, index));
+        let partition = partition.ok_or(Blocked::Metadata)?;
         let accepted = partition
             .queue
-            .append(&parts, || env.now(), reserved)
-            .map_err(|refused| match refused {
-                Refused::NeedsRoom(bytes) => Blocked::Room(bytes),
-                Refused::Shut => Blocked::Refused(SendError::Closed),
-                _ => Blocked::Refused(SendError::RecordTooLarge {
-                    topic: handle.name.clone(),
-                    size: parts.max_encoded_len(),
-                    limit: i32::MAX as usize,
-                    setting: "the record format",
-                }),
-            })?;
-        if record.partition.is_none() && record.key_bytes().is_none() {
-            handle.count_keyless(accepted.size, accepted.closed);
+            .append(&parts, partition, || env.now(), reserved)
+            .map_err(|refused| blocked(refused, topic, parts.max_encoded_len()))?;
+        let (opened, closed) = (accepted.opened, accepted.closed);
+        if record.is_keyless() {
+            let size = u32::try_from(accepted.size).unwrap_or(u32::MAX);
+            sticky.handle_produced(size, closed.is_some());
         }
-        if accepted.closed {
-            shared.crowded.store(true, Ordering::Relaxed);
+        if opened || closed.is_some() {
+            let partition = Arc::clone(partition);
+            drop(local);
+            topic.used.store(true, Ordering::Relaxed);
+            if let Some(closed) = closed {
+                shared.crowded.store(true, Ordering::Relaxed);
+                shared.seal(closed);
+            }
+            shared.batch_opened(&partition, accepted.cell.opened_at());
         }
-        if accepted.opened {
-            shared.wake_for(&partition);
-        }
-        Ok(Receipt::new(
-            accepted.cell,
-            accepted.index,
-            partition,
-            timestamp,
-        ))
+        Ok(Receipt::new(accepted.cell, accepted.index, timestamp))
     }
 
-    fn check_size(&self, record: &Record<'_>, size: usize) -> Result<(), Blocked> {
+    #[inline]
+    fn check_size(&self, topic: &str, size: usize) -> Result<(), SendError> {
         let config = &self.shared().config;
-        let limits = [
-            (
-                config.max_request_size,
-                "max_request_size (max.request.size)",
-            ),
-            (config.buffer_memory, "buffer_memory (buffer.memory)"),
-        ];
-        match limits.into_iter().find(|(limit, _)| size > *limit) {
-            None => Ok(()),
-            Some((limit, setting)) => Err(Blocked::Refused(SendError::RecordTooLarge {
-                topic: record.topic.into(),
-                size,
-                limit,
-                setting,
-            })),
+        if size <= config.max_request_size.min(config.buffer_memory) {
+            return Ok(());
         }
+        Err(too_large(config, topic, size))
+    }
+}
+
+impl Permit {
+    /// Sends a record with the memory of this permit. A record that needs more takes it if there
+    /// is some.
+    ///
+    /// # Errors
+    /// [`TrySendError`]: the record was not accepted and will not be sent. It is never
+    /// [`TrySendError::Full`] for a record within the reserved size.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "records are given as to `send`"
+    )]
+    pub fn send(mut self, record: Record<'_>) -> Result<Receipt, TrySendError> {
+        let mut reserved = self.reserved.take();
+        self.producer
+            .accept(&record, &mut reserved)
+            .map_err(|blocked| refused_now(blocked, &record))
+    }
+}
+
+impl Shared {
+    /// A batch was opened: sees to it that it goes when it is due.
+    fn batch_opened(self: &Arc<Self>, partition: &Arc<Partition>, at: Instant) {
+        match self.config.linger.time() {
+            _ if self.haste() == Some(Turn::Now) => self.schedule(partition, Turn::Now),
+            None => self.schedule(partition, Turn::WhenQuiet),
+            Some(linger) if linger.is_zero() => self.schedule(partition, Turn::Now),
+            Some(linger) => {
+                if self.alarms.set(at + linger, partition) {
+                    self.notify.notify_one();
+                }
+            }
+        }
+    }
+}
+
+#[cold]
+fn blocked(refused: Refused, topic: &TopicState, size: usize) -> Blocked {
+    match refused {
+        Refused::NeedsRoom(bytes) => Blocked::Room(bytes),
+        Refused::Shut => Blocked::Refused(SendError::Closed),
+        _ => Blocked::Refused(SendError::RecordTooLarge {
+            topic: topic.name.clone(),
+            size,
+            limit: i32::MAX as usize,
+            setting: "the record format",
+        }),
+    }
+}
+
+#[cold]
+fn refused_now(blocked: Blocked, record: &Record<'_>) -> TrySendError {
+    match blocked {
+        Blocked::Metadata => TrySendError::MetadataMissing {
+            topic: record.topic().into(),
+        },
+        Blocked::Room(_) => TrySendError::Full,
+        Blocked::Refused(error) => TrySendError::Refused(error),
+    }
+}
+
+#[cold]
+fn too_large(config: &ProducerConfig, topic: &str, size: usize) -> SendError {
+    let (limit, setting) = if size > config.max_request_size {
+        (
+            config.max_request_size,
+            "max_request_size (max.request.size)",
+        )
+    } else {
+        (config.buffer_memory, "buffer_memory (buffer.memory)")
+    };
+    SendError::RecordTooLarge {
+        topic: topic.into(),
+        size,
+        limit,
+        setting,
     }
 }
 
@@ -346,16 +489,13 @@ impl Drop for Handle {
 }
 
 /// Wakes the driver once its reservation waits, so that it sees that someone does.
-struct Nudge<'a>(milena_accumulator::Reserve, &'a Shared);
+struct Nudge<'a>(Reserve, &'a Shared);
 
 impl Future for Nudge<'_> {
     type Output = Reservation;
 
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Reservation> {
-        let polled = std::pin::Pin::new(&mut self.0).poll(context);
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reservation> {
+        let polled = Pin::new(&mut self.0).poll(context);
         if polled.is_pending() {
             self.1.notify.notify_one();
         }
@@ -368,14 +508,13 @@ struct Flushing<'a>(&'a Shared);
 
 impl<'a> Flushing<'a> {
     fn begin(shared: &'a Shared) -> Self {
-        shared.flushing.fetch_add(1, Ordering::AcqRel);
-        shared.notify.notify_one();
+        shared.flush_begins();
         Self(shared)
     }
 }
 
 impl Drop for Flushing<'_> {
     fn drop(&mut self) {
-        self.0.flushing.fetch_sub(1, Ordering::AcqRel);
+        self.0.flush_ends();
     }
 }

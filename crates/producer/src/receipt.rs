@@ -5,11 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use milena_accumulator::{Cell, Slot};
+use milena_accumulator::Slot;
 use milena_codec::Str;
 
-use crate::shared::Outcome;
-use crate::topic::Partition;
+use crate::shared::{Cell, Outcome};
 use crate::{DeliveryError, FailedBatch};
 
 /// A record's acknowledgement.
@@ -35,24 +34,18 @@ pub struct Ack {
 /// `on_failed_batch`, `flush` and `close`.
 #[must_use = "a dropped receipt leaves failures to on_failed_batch, flush and close"]
 pub struct Receipt {
-    cell: Arc<Cell<Outcome>>,
+    cell: Arc<Cell>,
     slot: Slot,
-    partition: Arc<Partition>,
     index: u32,
     timestamp: i64,
 }
 
 impl Receipt {
-    pub(crate) fn new(
-        cell: Arc<Cell<Outcome>>,
-        index: u32,
-        partition: Arc<Partition>,
-        timestamp: i64,
-    ) -> Self {
+    #[inline]
+    pub(crate) fn new(cell: Arc<Cell>, index: u32, timestamp: i64) -> Self {
         Self {
             cell,
             slot: Slot::default(),
-            partition,
             index,
             timestamp,
         }
@@ -60,17 +53,17 @@ impl Receipt {
 
     /// The record's topic.
     pub fn topic(&self) -> &Str {
-        &self.partition.topic
+        &self.cell.owner().topic
     }
 
     /// The partition that was chosen.
     pub fn partition(&self) -> i32 {
-        self.partition.index
+        self.cell.owner().index
     }
 
     /// The outcome, if it is known already.
     pub fn outcome(&self) -> Option<Result<Ack, DeliveryError>> {
-        self.cell.outcome().map(|outcome| self.read(outcome))
+        self.cell.outcome(self.index).map(|outcome| self.read(outcome))
     }
 
     fn read(&self, outcome: &Outcome) -> Result<Ack, DeliveryError> {
@@ -79,8 +72,8 @@ impl Receipt {
                 base_offset,
                 log_append_time,
             } => Ok(Ack {
-                topic: self.partition.topic.clone(),
-                partition: self.partition.index,
+                topic: self.topic().clone(),
+                partition: self.partition(),
                 offset: base_offset.map(|base| base + i64::from(self.index)),
                 timestamp: log_append_time.unwrap_or(self.timestamp),
             }),
@@ -101,7 +94,7 @@ impl Future for Receipt {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        match this.cell.poll(&mut this.slot, context) {
+        match this.cell.poll(this.index, &mut this.slot, context) {
             Poll::Ready(outcome) => Poll::Ready(this.read(outcome)),
             Poll::Pending => Poll::Pending,
         }
@@ -117,9 +110,9 @@ impl Drop for Receipt {
 impl fmt::Debug for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receipt")
-            .field("topic", &self.partition.topic)
-            .field("partition", &self.partition.index)
-            .field("resolved", &self.cell.outcome().is_some())
+            .field("topic", self.topic())
+            .field("partition", &self.partition())
+            .field("resolved", &self.outcome().is_some())
             .finish()
     }
 }

@@ -2,6 +2,8 @@
 
 use milena_records::{Header, RecordParts};
 
+use crate::TopicHandle;
+
 /// A record to be sent. All parts are borrowed; [`Producer::send`](crate::Producer::send) copies
 /// them once.
 ///
@@ -14,7 +16,7 @@ use milena_records::{Header, RecordParts};
 #[derive(Clone, Debug)]
 #[must_use = "a record does nothing until it is sent"]
 pub struct Record<'a> {
-    pub(crate) topic: &'a str,
+    pub(crate) to: Destination<'a>,
     pub(crate) partition: Option<i32>,
     pub(crate) timestamp: Option<i64>,
     key: Option<&'a [u8]>,
@@ -23,10 +25,12 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// A record for this topic: without key, value, or headers so far.
-    pub const fn to(topic: &'a str) -> Self {
+    /// A record for this topic, by its name or by a [`TopicHandle`]: without key, value, or headers
+    /// so far.
+    #[inline]
+    pub fn to(topic: impl Into<Destination<'a>>) -> Self {
         Self {
-            topic,
+            to: topic.into(),
             partition: None,
             timestamp: None,
             key: None,
@@ -72,6 +76,15 @@ impl<'a> Record<'a> {
         self
     }
 
+    /// The topic's name.
+    pub(crate) fn topic(&self) -> &'a str {
+        match self.to {
+            Destination::Name(name) => name,
+            Destination::Handle(handle) => handle.name(),
+        }
+    }
+
+    #[inline]
     pub(crate) fn parts(&self, timestamp: i64) -> RecordParts<'_> {
         RecordParts {
             timestamp,
@@ -81,7 +94,45 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Whether the producer chooses the partition.
+    pub(crate) const fn is_keyless(&self) -> bool {
+        self.partition.is_none() && self.key.is_none()
+    }
+
     pub(crate) const fn key_bytes(&self) -> Option<&'a [u8]> {
         self.key
+    }
+}
+
+/// Where a record goes: a topic by its name, or by a handle that has resolved it.
+#[derive(Clone, Copy, Debug)]
+pub enum Destination<'a> {
+    /// By name.
+    Name(&'a str),
+    /// By handle.
+    Handle(&'a TopicHandle),
+}
+
+impl<'a> From<&'a str> for Destination<'a> {
+    fn from(name: &'a str) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl<'a> From<&'a String> for Destination<'a> {
+    fn from(name: &'a String) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl<'a> From<&'a milena_codec::Str> for Destination<'a> {
+    fn from(name: &'a milena_codec::Str) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl<'a> From<&'a TopicHandle> for Destination<'a> {
+    fn from(handle: &'a TopicHandle) -> Self {
+        Self::Handle(handle)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use milena_proto::sequence::Fate;
+use milena_proto::sequencer::Fate;
 
 use crate::FailedBatch;
 

@@ -1,19 +1,29 @@
-//! What the producer's handles and its driver share.
+//! What the producer's handles, its outboxes and its driver share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
-use milena_accumulator::{Accumulator, Batch, ClosedBatch, Limits};
+use milena_accumulator::{Accumulator, Limits};
 use milena_codec::Str;
-use milena_proto::sequence::Fate;
-use milena_records::{CompressError, Compressor};
+use milena_proto::sequencer::{Fate, Identity};
 use milena_rpc::Cluster;
 use tokio::sync::Notify;
 
+use crate::alarms::Alarms;
 use crate::failed::{DeliveryCause, FailedBatch};
-use crate::topic::{Partition, TopicHandle};
+use crate::flight::Settled;
+use crate::outbox::LeaderOutbox;
+use crate::partition::{Partition, Turn};
+use crate::seal::Sealers;
+use crate::topic::TopicState;
 use crate::{DeliveryReport, ProducerConfig, ProducerEvent};
+
+pub(crate) type Cell = milena_accumulator::Cell<Outcome, Arc<Partition>>;
+pub(crate) type Queue = milena_accumulator::Queue<Outcome, Arc<Partition>>;
+pub(crate) type Batch = milena_accumulator::Batch<Outcome, Arc<Partition>>;
+pub(crate) type ClosedBatch = milena_accumulator::ClosedBatch<Outcome, Arc<Partition>>;
 
 /// What became of a batch.
 #[derive(Clone, Debug)]
@@ -35,25 +45,41 @@ pub(crate) enum Phase {
     Ending,
 }
 
+/// A partition that cannot be sent to, and what has to change: work for the driver.
+pub(crate) struct Stalled {
+    pub(crate) partition: Arc<Partition>,
+    pub(crate) by: Obstacle,
+}
+
+pub(crate) enum Obstacle {
+    NoLeader,
+    /// No producer id, or only one whose epochs are used up.
+    NoIdentity { exhausted: Option<i64> },
+}
+
 pub(crate) struct Shared {
     pub(crate) cluster: Cluster,
     pub(crate) config: ProducerConfig,
-    pub(crate) accumulator: Arc<Accumulator<Outcome>>,
-    /// Names this producer's lanes.
+    pub(crate) accumulator: Arc<Accumulator<Outcome, Arc<Partition>>>,
+    /// Names this producer's lanes, and tells its topic handles from others'.
     pub(crate) id: u64,
     /// Wakes the driver.
     pub(crate) notify: Notify,
-    /// Flushes under way: while there are any, nothing lingers.
-    pub(crate) flushing: AtomicUsize,
-    /// A batch was closed, and the next `send` should let the driver run.
+    pub(crate) alarms: Alarms,
+    pub(crate) sealers: Sealers,
+    /// A batch was closed, and the next `send` should let the sockets' tasks run.
     pub(crate) crowded: AtomicBool,
+    /// By node id.
+    pub(crate) outboxes: Mutex<BTreeMap<i32, Arc<LeaderOutbox>>>,
+    pub(crate) next_request: AtomicU64,
+    /// Flushes under way: while there are any, nothing lingers.
+    flushing: AtomicUsize,
     phase: AtomicU8,
-    topics: RwLock<BTreeMap<Str, Arc<TopicHandle>>>,
+    topics: RwLock<BTreeMap<Str, Arc<TopicState>>>,
     next_slot: AtomicUsize,
-    /// Partitions that got a batch which the driver may not know of.
-    woken: Mutex<Vec<Arc<Partition>>>,
+    identity: Mutex<Option<Identity>>,
+    stalled: Mutex<Vec<Stalled>>,
     report: Mutex<DeliveryReport>,
-    compressors: Mutex<Vec<Compressor>>,
 }
 
 impl Shared {
@@ -65,18 +91,30 @@ impl Shared {
         Self {
             id: cluster.env().random.next_u64(),
             cluster,
-            config,
             accumulator: Arc::new(Accumulator::new(limits)),
             notify: Notify::new(),
-            flushing: AtomicUsize::new(0),
+            alarms: Alarms::default(),
+            sealers: Sealers::default(),
             crowded: AtomicBool::new(false),
+            outboxes: Mutex::default(),
+            next_request: AtomicU64::new(0),
+            flushing: AtomicUsize::new(0),
             phase: AtomicU8::new(Phase::Open as u8),
             topics: RwLock::default(),
             next_slot: AtomicUsize::new(0),
-            woken: Mutex::default(),
+            identity: Mutex::default(),
+            stalled: Mutex::default(),
             report: Mutex::default(),
-            compressors: Mutex::default(),
+            config,
         }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.cluster.env().now()
+    }
+
+    pub(crate) fn random(&self) -> u64 {
+        self.cluster.env().random.next_u64()
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -89,19 +127,36 @@ impl Shared {
 
     /// Moves on to `phase`, never back. From then on no queue takes records.
     pub(crate) fn enter(&self, phase: Phase) {
-        {
-            // Under the lock that new topics are made under: none escapes.
-            let topics = self.topics.write();
-            let topics = topics.unwrap_or_else(PoisonError::into_inner);
-            self.phase.fetch_max(phase as u8, Ordering::AcqRel);
-            for partition in topics.values().flat_map(|topic| topic.partitions()) {
-                partition.queue.shut();
-            }
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        // Partitions made from now on see the phase and are shut when made.
+        for partition in self.all_partitions() {
+            partition.queue.shut();
         }
         self.notify.notify_one();
     }
 
-    pub(crate) fn topic(&self, name: &str) -> Arc<TopicHandle> {
+    /// Whether somebody waits for what lingers, and how soon it has to go: at once for a flush or
+    /// the end; for those who wait for memory when nothing else is on its way to give some back.
+    pub(crate) fn haste(&self) -> Option<Turn> {
+        if self.flushing.load(Ordering::Acquire) > 0 || self.phase() != Phase::Open {
+            Some(Turn::Now)
+        } else if self.accumulator.budget().is_contended() {
+            Some(Turn::WhenQuiet)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn flush_begins(&self) {
+        self.flushing.fetch_add(1, Ordering::AcqRel);
+        self.notify.notify_one();
+    }
+
+    pub(crate) fn flush_ends(&self) {
+        self.flushing.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn topic(&self, name: &str) -> Arc<TopicState> {
         let known = self.topics.read();
         if let Some(known) = known.unwrap_or_else(PoisonError::into_inner).get(name) {
             return Arc::clone(known);
@@ -109,15 +164,26 @@ impl Shared {
         let topics = self.topics.write();
         let mut topics = topics.unwrap_or_else(PoisonError::into_inner);
         let name = Str::from(name);
-        let topic = topics
-            .entry(name.clone())
-            .or_insert_with(|| Arc::new(TopicHandle::new(name, self.config.batch_size)));
+        let topic = topics.entry(name.clone()).or_insert_with(|| {
+            let topic = TopicState::new(name.clone(), self.config.batch_size);
+            topic.see(self.cluster.snapshot().topic(&name));
+            Arc::new(topic)
+        });
         Arc::clone(topic)
     }
 
-    pub(crate) fn partition(&self, topic: &TopicHandle, index: i32) -> Arc<Partition> {
-        let slot = || self.next_slot.fetch_add(1, Ordering::Relaxed);
-        let partition = topic.partition(index, &self.accumulator, slot);
+    pub(crate) fn topics(&self) -> Vec<Arc<TopicState>> {
+        let topics = self.topics.read();
+        let topics = topics.unwrap_or_else(PoisonError::into_inner);
+        topics.values().cloned().collect()
+    }
+
+    /// The partition, made when first used.
+    pub(crate) fn partition(&self, topic: &TopicState, index: i32) -> Arc<Partition> {
+        let partition = topic.partition(index, || {
+            let slot = self.next_slot.fetch_add(1, Ordering::Relaxed);
+            Arc::new(Partition::new(topic.name.clone(), index, slot, self))
+        });
         if self.phase() != Phase::Open {
             partition.queue.shut();
         }
@@ -125,22 +191,29 @@ impl Shared {
     }
 
     pub(crate) fn all_partitions(&self) -> Vec<Arc<Partition>> {
-        let topics = self.topics.read();
-        let topics = topics.unwrap_or_else(PoisonError::into_inner);
-        topics
-            .values()
-            .flat_map(|topic| topic.partitions())
-            .collect()
+        let topics = self.topics();
+        topics.iter().flat_map(|topic| topic.partitions()).collect()
     }
 
-    /// A partition got a new batch.
-    pub(crate) fn wake_for(&self, partition: &Arc<Partition>) {
-        lock(&self.woken).push(Arc::clone(partition));
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        *lock(&self.identity)
+    }
+
+    pub(crate) fn set_identity(&self, identity: Option<Identity>) {
+        *lock(&self.identity) = identity;
+    }
+
+    /// Leaves a partition to the driver.
+    pub(crate) fn stall(&self, partition: &Arc<Partition>, by: Obstacle) {
+        lock(&self.stalled).push(Stalled {
+            partition: Arc::clone(partition),
+            by,
+        });
         self.notify.notify_one();
     }
 
-    pub(crate) fn take_woken(&self) -> Vec<Arc<Partition>> {
-        std::mem::take(&mut *lock(&self.woken))
+    pub(crate) fn take_stalled(&self) -> Vec<Stalled> {
+        std::mem::take(&mut *lock(&self.stalled))
     }
 
     pub(crate) fn take_report(&self) -> DeliveryReport {
@@ -157,47 +230,73 @@ impl Shared {
         }
     }
 
-    pub(crate) fn acknowledge(&self, batch: &Batch<Outcome>, outcome: Outcome) {
-        lock(&self.report).count_delivered(batch.sealed().count());
-        self.accumulator.resolve(batch, outcome);
+    /// Tells what became of batches of a partition.
+    pub(crate) fn settle(&self, partition: &Partition, settled: Vec<Settled>) {
+        let topic = || partition.topic.clone();
+        let index = partition.index;
+        for settled in settled {
+            match settled {
+                Settled::Acknowledged {
+                    batch,
+                    offset,
+                    log_append_time,
+                } => {
+                    lock(&self.report).count_delivered(batch.sealed().count());
+                    let outcome = Outcome::Acknowledged {
+                        base_offset: offset,
+                        log_append_time,
+                    };
+                    self.accumulator.resolve(&batch, outcome);
+                }
+                Settled::Failed {
+                    batch,
+                    fate,
+                    cause,
+                    attempts,
+                } => self.fail(&batch, (fate, cause, attempts)),
+                Settled::Retry { attempts, cause } => self.emit(&ProducerEvent::Retry {
+                    topic: topic(),
+                    partition: index,
+                    attempts,
+                    cause,
+                }),
+                Settled::Bumped(bump) => self.emit(&ProducerEvent::EpochBump {
+                    topic: topic(),
+                    partition: index,
+                    bump,
+                }),
+            }
+        }
     }
 
-    pub(crate) fn fail(
-        &self,
-        partition: &Arc<Partition>,
-        batch: &Batch<Outcome>,
-        why: (Fate, DeliveryCause, u32),
-    ) {
+    fn fail(&self, batch: &Batch, why: (Fate, DeliveryCause, u32)) {
         let sealed = batch.sealed().clone();
+        let partition = Arc::clone(batch.cell().owner());
         let records = sealed.count();
-        let failed = FailedBatch::new(Arc::clone(partition), why, records, Some(sealed));
-        let failed = self.announce(failed);
+        let failed = self.announce(FailedBatch::new(partition, why, records, Some(sealed)));
         self.accumulator.resolve(batch, Outcome::Failed(failed));
     }
 
     /// Fails a batch that was never sent.
-    pub(crate) fn fail_unsent(
-        &self,
-        partition: &Arc<Partition>,
-        closed: ClosedBatch<Outcome>,
-        cause: DeliveryCause,
-    ) {
+    pub(crate) fn fail_unsent(&self, batch: &Batch, cause: DeliveryCause) {
+        self.fail(batch, (Fate::NotWritten, cause, 0));
+    }
+
+    /// Fails a batch that was never sealed: without its codec, which nobody needs now.
+    pub(crate) fn fail_unsealed_batch(&self, closed: ClosedBatch, cause: DeliveryCause) {
         let records = closed.records();
-        match closed.seal(&mut Compressor::default()) {
-            Ok(batch) => self.fail(partition, &batch, (Fate::NotWritten, cause, 0)),
-            Err((error, cell)) => self.fail_unsealed(partition, records, error, &cell),
+        match closed.seal(&mut milena_records::Compressor::default()) {
+            Ok(batch) => self.fail_unsent(&batch, cause),
+            Err((error, cell)) => {
+                self.fail_cell(&cell, records, DeliveryCause::Compression(error));
+            }
         }
     }
 
-    pub(crate) fn fail_unsealed(
-        &self,
-        partition: &Arc<Partition>,
-        records: u32,
-        error: CompressError,
-        cell: &milena_accumulator::Cell<Outcome>,
-    ) {
-        let why = (Fate::NotWritten, DeliveryCause::Compression(error), 0);
-        let failed = FailedBatch::new(Arc::clone(partition), why, records, None);
+    /// Fails a batch whose records are gone.
+    pub(crate) fn fail_cell(&self, cell: &Cell, records: u32, cause: DeliveryCause) {
+        let why = (Fate::NotWritten, cause, 0);
+        let failed = FailedBatch::new(Arc::clone(cell.owner()), why, records, None);
         let failed = self.announce(failed);
         self.accumulator.resolve_cell(cell, Outcome::Failed(failed));
     }
@@ -213,18 +312,6 @@ impl Shared {
         }
         self.emit(&ProducerEvent::BatchFailed(Arc::clone(&failed)));
         failed
-    }
-
-    pub(crate) fn compressor(&self) -> Compressor {
-        let kept = lock(&self.compressors).pop();
-        kept.unwrap_or_else(|| {
-            let made = self.config.compressor();
-            made.expect("the settings were validated")
-        })
-    }
-
-    pub(crate) fn keep(&self, compressor: Compressor) {
-        lock(&self.compressors).push(compressor);
     }
 }
 

@@ -93,7 +93,7 @@ impl Cluster {
     /// The deadline passed, or the handle was closed.
     pub async fn refreshed(&self, deadline: Instant) -> Result<Arc<Snapshot>, CallError> {
         let begun = self.shared.now();
-        let mut changes = self.shared.subscribe();
+        let mut changes = self.changes();
         let ticket = self.shared.refresh(RefreshReason::Requested);
         loop {
             changes.mark_unchanged();

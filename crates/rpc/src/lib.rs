@@ -17,6 +17,7 @@
 
 mod call;
 pub mod caps;
+mod changes;
 mod cluster;
 mod config;
 mod coordinator;
@@ -33,6 +34,7 @@ pub use milena_metadata::{
 };
 
 pub use self::call::Verdict;
+pub use self::changes::Changes;
 pub use self::cluster::Cluster;
 pub use self::config::ClusterConfig;
 pub use self::coordinator::CoordinatorKind;
@@ -43,3 +45,4 @@ pub use self::list_offsets::{
     FoundOffset, Isolation, ListOffsetsError, OffsetAnswer, OffsetQuery, OffsetSpec, list_offsets,
 };
 pub use self::route::Target;
+pub use self::shared::address_of;

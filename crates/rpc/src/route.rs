@@ -104,7 +104,7 @@ impl Cluster {
         partition: i32,
         deadline: Instant,
     ) -> Result<Address, CallError> {
-        let mut changes = self.shared.subscribe();
+        let mut changes = self.changes();
         loop {
             changes.mark_unchanged();
             if self.shared.is_closed() {

@@ -12,9 +12,10 @@ use milena_codec::{Request, VersionRange};
 use milena_metadata::{BrokerInfo, Cache, CacheConfig, RefreshReason, Snapshot};
 use milena_net::{Address, Lane, Pool, Reply};
 use milena_proto::backoff::Backoff;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::ClusterConfig;
+use crate::changes::ChangeCount;
 use crate::coordinator::Coordinators;
 use crate::error::{BrokerFailure, Journal};
 use crate::throttle::{self, Mutes};
@@ -27,8 +28,7 @@ pub(crate) struct Shared {
     pub(crate) mutes: Mutes,
     cache: Mutex<Cache>,
     snapshot: ArcSwap<Snapshot>,
-    /// Counts what waiters may wait for: new snapshots, and the end.
-    changes: watch::Sender<u64>,
+    pub(crate) changes: ChangeCount,
     wake: Notify,
     /// The last failure of each address, until it answers again.
     failures: Mutex<BTreeMap<Address, milena_net::CallError>>,
@@ -49,7 +49,7 @@ impl Shared {
             pool,
             coordinators: Coordinators::default(),
             mutes: Mutes::default(),
-            changes: watch::Sender::new(0),
+            changes: ChangeCount::default(),
             wake: Notify::new(),
             failures: Mutex::default(),
             rotation: AtomicUsize::new(0),
@@ -91,12 +91,7 @@ impl Shared {
 
     /// Tells everybody who waits that a look-up has ended.
     pub(crate) fn announce(&self) {
-        self.changes
-            .send_modify(|count| *count = count.wrapping_add(1));
-    }
-
-    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.changes.announce();
     }
 
     /// Waits until the cache may need something.
@@ -209,7 +204,8 @@ impl Shared {
     }
 }
 
-pub(crate) fn address_of(broker: &BrokerInfo) -> Address {
+/// Where a broker listens.
+pub fn address_of(broker: &BrokerInfo) -> Address {
     Address {
         host: broker.host.clone(),
         port: broker.port,

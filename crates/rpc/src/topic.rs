@@ -33,7 +33,7 @@ impl Cluster {
         let create = self.auto_create(create);
         let begun = self.shared.now();
         let missing_at = begun + self.shared.config.unknown_topic_timeout;
-        let mut changes = self.shared.subscribe();
+        let mut changes = self.changes();
         let mut looked = false;
         loop {
             changes.mark_unchanged();

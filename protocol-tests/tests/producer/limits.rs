@@ -119,7 +119,7 @@ async fn a_dropped_send_accepts_nothing_and_a_dropped_receipt_cancels_nothing() 
 async fn lingering_batches_fill_and_flush_does_not_wait_for_them() {
     let world = World::start(1, 1).await;
     let mut config = ProducerConfig::default();
-    config.linger = Duration::from_secs(5);
+    config.linger = Duration::from_secs(5).into();
     let producer = world.producer(config);
     let begun = tokio::time::Instant::now();
     let first = producer.send(Record::to("t").value("0")).await.unwrap();
@@ -171,7 +171,9 @@ async fn flush_reports_what_nobody_watched_and_the_hook_sees_it() {
 #[tokio::test(start_paused = true)]
 async fn close_delivers_what_it_can_and_fails_the_rest_at_its_deadline() {
     let world = World::start(1, 2).await;
-    let producer = world.producer(ProducerConfig::default());
+    let mut config = ProducerConfig::default();
+    config.max_in_flight = 1;
+    let producer = world.producer(config);
     world.broker.faults(nth_produce(|nth| match nth {
         0 => Verdict::Pass,
         _ => Verdict::Silence,

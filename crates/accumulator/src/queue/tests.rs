@@ -1,11 +1,16 @@
-use milena_records::{Batches as WireBatches, Compression, Decompressor, Stamp};
+use std::time::Duration;
+
+use milena_records::{
+    Batches as WireBatches, Compression, Compressor, Decompressor, RecordParts, Stamp,
+};
 
 use super::*;
 use crate::Limits;
 
 type Outcome = u32;
+type TestQueue = Queue<Outcome, ()>;
 
-fn accumulator(batch: usize, memory: usize) -> Arc<Accumulator<Outcome>> {
+fn accumulator(batch: usize, memory: usize) -> Arc<Accumulator<Outcome, ()>> {
     Arc::new(Accumulator::new(Limits { batch, memory }))
 }
 
@@ -21,11 +26,29 @@ fn value(value: &[u8]) -> RecordParts<'_> {
     }
 }
 
-fn append(queue: &Queue<Outcome>, bytes: &[u8], at: Instant) -> Result<Accepted<Outcome>, Refused> {
-    queue.append(&value(bytes), || at, &mut None)
+fn append(queue: &TestQueue, bytes: &[u8], at: Instant) -> Result<Accepted<Outcome, ()>, Refused> {
+    let accepted = queue.append(&value(bytes), &(), || at, &mut None)?;
+    Ok(accepted)
 }
 
-fn values(batch: &Batch<Outcome>) -> Vec<Vec<u8>> {
+/// As a producer does it: what is closed is sealed and put back.
+fn send(queue: &TestQueue, bytes: &[u8], at: Instant) -> Accepted<Outcome, ()> {
+    let mut accepted = append(queue, bytes, at).unwrap();
+    if let Some(closed) = accepted.closed.take() {
+        queue.put_sealed(seal(*closed)).unwrap();
+    }
+    accepted
+}
+
+fn take(queue: &TestQueue) -> Option<Batch<Outcome, ()>> {
+    if let Some(batch) = queue.pop_sealed() {
+        return Some(batch);
+    }
+    queue.put_sealed(seal(*queue.close_front(|_| true)?)).unwrap();
+    queue.pop_sealed()
+}
+
+fn values(batch: &Batch<Outcome, ()>) -> Vec<Vec<u8>> {
     let mut batches = WireBatches::new(batch.sealed().to_bytes(Stamp::NONE));
     let only = batches.next().unwrap().unwrap();
     let checked = only.check(&mut Decompressor::new(), 1 << 24).unwrap();
@@ -35,7 +58,7 @@ fn values(batch: &Batch<Outcome>) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn seal(closed: ClosedBatch<Outcome>) -> Batch<Outcome> {
+fn seal(closed: ClosedBatch<Outcome, ()>) -> Batch<Outcome, ()> {
     closed.seal(&mut Compressor::default()).unwrap()
 }
 
@@ -45,15 +68,13 @@ fn records_leave_in_the_order_they_came_across_batches() {
     let at = start();
     let mut cells = Vec::new();
     for number in 0..100_u32 {
-        let accepted = append(&queue, &[number as u8; 100], at).unwrap();
+        let accepted = send(&queue, &[number as u8; 100], at);
         assert_eq!(accepted.opened, accepted.index == 0);
-        assert_eq!(accepted.closed, accepted.index == 0 && number > 0);
         cells.push((accepted.cell.id(), accepted.index));
     }
     let mut seen = 0_u32;
-    while let Some(closed) = queue.take() {
-        assert!(closed.size() <= 2_000);
-        let batch = seal(closed);
+    while let Some(batch) = take(&queue) {
+        assert!(batch.sealed().len() <= 2_000);
         for (index, value) in values(&batch).iter().enumerate() {
             assert_eq!(value, &[seen as u8; 100]);
             assert_eq!(cells[seen as usize], (batch.cell().id(), index as u32));
@@ -64,26 +85,61 @@ fn records_leave_in_the_order_they_came_across_batches() {
 }
 
 #[test]
-fn an_open_batch_is_ready_after_its_linger_and_a_closed_one_at_once() {
+fn a_batch_sealed_out_of_turn_keeps_its_place() {
     let queue = Queue::new(accumulator(300, 1 << 20));
     let at = start();
-    let linger = Duration::from_millis(5);
-    assert_eq!(queue.readiness(at, linger), Readiness::Empty);
     append(&queue, &[0; 200], at).unwrap();
-    assert_eq!(queue.readiness(at, linger), Readiness::At(at + linger));
-    assert_eq!(queue.readiness(at + linger, linger), Readiness::Ready);
+    let first = append(&queue, &[1; 200], at).unwrap().closed.unwrap();
+    let second = append(&queue, &[2; 200], at).unwrap().closed.unwrap();
+    queue.put_sealed(seal(*second)).unwrap();
+    assert_eq!(queue.front(), Front::Sealing);
+    assert!(queue.pop_sealed().is_none());
+    queue.put_sealed(seal(*first)).unwrap();
+    assert_eq!(values(&queue.pop_sealed().unwrap()), [[0; 200]]);
+    assert_eq!(values(&queue.pop_sealed().unwrap()), [[1; 200]]);
+    assert!(matches!(queue.front(), Front::Open { opened_at, .. } if opened_at == at));
+}
+
+#[test]
+fn a_batch_that_cannot_be_sealed_gives_up_its_place() {
+    let queue = Queue::new(accumulator(300, 1 << 20));
+    append(&queue, &[0; 200], start()).unwrap();
+    let closed = append(&queue, &[1; 200], start()).unwrap().closed.unwrap();
+    queue.forget_sealing(closed.cell().id());
+    assert_eq!(values(&take(&queue).unwrap()), [[1; 200]]);
+}
+
+#[test]
+fn what_is_drained_while_it_is_sealed_comes_back_to_its_sealer() {
+    let queue = Queue::new(accumulator(300, 1 << 20));
+    append(&queue, &[0; 200], start()).unwrap();
+    let closed = append(&queue, &[1; 200], start()).unwrap().closed.unwrap();
+    let drained = queue.drain(None);
+    assert_eq!(drained.iter().map(Drained::records).sum::<u32>(), 1);
+    assert_eq!(queue.front(), Front::Empty);
+    let batch = queue.put_sealed(seal(*closed)).unwrap_err();
+    assert_eq!(values(&batch), [[0; 200]]);
+}
+
+#[test]
+fn an_open_batch_is_closed_only_when_it_is_due_and_at_the_front() {
+    let queue = Queue::new(accumulator(300, 1 << 20));
+    let at = start();
     append(&queue, &[0; 200], at).unwrap();
-    assert_eq!(queue.readiness(at, linger), Readiness::Ready);
+    assert!(queue.close_front(|opened_at| opened_at > at).is_none());
+    send(&queue, &[0; 200], at);
+    assert!(queue.close_front(|_| true).is_none());
+    assert!(queue.pop_sealed().is_some());
+    assert!(queue.close_front(|_| true).is_some());
 }
 
 #[test]
 fn a_record_larger_than_a_batch_gets_one_of_its_own() {
     let queue = Queue::new(accumulator(300, 1 << 20));
-    append(&queue, &[0; 10], start()).unwrap();
-    let accepted = append(&queue, &[1; 5_000], start()).unwrap();
-    assert!(accepted.opened && accepted.closed);
-    assert_eq!(queue.take().unwrap().records(), 1);
-    assert!(queue.take().unwrap().size() > 5_000);
+    send(&queue, &[0; 10], start());
+    assert!(send(&queue, &[1; 5_000], start()).opened);
+    assert_eq!(take(&queue).unwrap().sealed().count(), 1);
+    assert!(take(&queue).unwrap().sealed().len() > 5_000);
 }
 
 #[test]
@@ -97,7 +153,7 @@ fn the_budget_is_reserved_before_encoding_and_returned_when_resolved() {
     let refused = append(&queue, &[0; 6_000], at).unwrap_err();
     assert!(matches!(refused, Refused::NeedsRoom(bytes) if bytes > 6_000 && bytes < 6_100));
 
-    let batch = seal(queue.take().unwrap());
+    let batch = take(&queue).unwrap();
     assert_eq!((batch.sealed().count(), accumulator.is_idle()), (1, false));
     assert_eq!(accumulator.budget().used(), used);
     assert!(accumulator.resolve(&batch, 3));
@@ -115,7 +171,7 @@ fn what_was_reserved_while_waiting_is_used_first() {
     let queue = Queue::new(Arc::clone(&accumulator));
     let mut reserved = accumulator.budget().try_reserve(8_000);
     let record = value(&[0; 6_000]);
-    queue.append(&record, start, &mut reserved).unwrap();
+    queue.append(&record, &(), start, &mut reserved).unwrap();
     assert!(reserved.is_none());
     assert_eq!(accumulator.budget().used(), 8_000);
 }
@@ -127,23 +183,22 @@ fn compression_returns_the_memory_it_saves() {
     for _ in 0..500 {
         append(&queue, &[7; 100], start()).unwrap();
     }
-    let closed = queue.take().unwrap();
+    let closed = queue.close_front(|_| true).unwrap();
     let batch = closed.seal(&mut Compressor::new(Compression::Lz4)).unwrap();
     assert_eq!(accumulator.budget().used(), batch.sealed().len());
     assert_eq!(values(&batch).len(), 500);
 }
 
 #[test]
-fn only_batches_old_enough_are_taken_by_age() {
+fn only_batches_old_enough_are_drained_by_age() {
     let queue = Queue::new(accumulator(300, 1 << 20));
     let at = start();
     let later = at + Duration::from_secs(1);
-    append(&queue, &[0; 200], at).unwrap();
-    append(&queue, &[0; 200], later).unwrap();
-    assert_eq!(queue.oldest(), Some(at));
-    assert!(queue.take_opened_by(at).is_some());
-    assert!(queue.take_opened_by(at).is_none());
-    assert!(queue.take_opened_by(later).is_some());
+    send(&queue, &[0; 200], at);
+    send(&queue, &[0; 200], later);
+    assert_eq!(queue.drain(Some(at)).len(), 1);
+    assert_eq!(queue.drain(Some(at)).len(), 0);
+    assert_eq!(queue.drain(Some(later)).len(), 1);
 }
 
 #[test]
@@ -152,19 +207,35 @@ fn a_shut_queue_keeps_what_it_has_and_takes_nothing_more() {
     append(&queue, b"in", start()).unwrap();
     queue.shut();
     assert_eq!(append(&queue, b"out", start()).unwrap_err(), Refused::Shut);
-    assert_eq!(values(&seal(queue.take().unwrap())), [b"in"]);
+    assert_eq!(values(&take(&queue).unwrap()), [b"in"]);
 }
 
 #[test]
 fn timestamps_too_far_apart_get_batches_of_their_own() {
     let queue = Queue::new(accumulator(3_000, 1 << 20));
+    let mut closed = Vec::new();
     for timestamp in [i64::MIN, i64::MAX] {
         let record = RecordParts {
             timestamp,
             ..value(b"v")
         };
-        queue.append(&record, start, &mut None).unwrap();
+        let accepted = queue.append(&record, &(), start, &mut None).unwrap();
+        closed.extend(accepted.closed);
     }
-    assert_eq!(queue.take().unwrap().records(), 1);
-    assert_eq!(queue.take().unwrap().records(), 1);
+    assert_eq!((closed.len(), closed[0].records()), (1, 1));
+}
+
+#[test]
+fn segments_come_back_and_are_used_again() {
+    let accumulator = accumulator(10_000, 1 << 20);
+    let queue = Queue::new(Arc::clone(&accumulator));
+    let mut addresses = Vec::new();
+    for _ in 0..3 {
+        append(&queue, &[0; 500], start()).unwrap();
+        let batch = take(&queue).unwrap();
+        addresses.push(batch.sealed().segments().next().unwrap().as_ptr());
+        accumulator.resolve(&batch, 0);
+    }
+    assert_eq!(addresses[0], addresses[1]);
+    assert_eq!(addresses[0], addresses[2]);
 }

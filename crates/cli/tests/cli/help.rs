@@ -64,6 +64,28 @@ fn each_command_lists_its_flags() {
         ("topic delete", &["<NAMES>"]),
         ("broker", &["--listen <ADDR>", "--nodes <N>", "first use"]),
         ("quickstart", &["round trip"]),
+        (
+            "bench",
+            &["produce", "consume", "latency", "ring", "rt=current|multi"],
+        ),
+        (
+            "bench produce",
+            &[
+                "--topic <TOPIC>",
+                "--count <N>",
+                "--size <BYTES>",
+                "--compression <C>",
+                "--acks <A>",
+                "--linger-ms <N>",
+                "--batch-bytes <BYTES>",
+                "--idempotent <true|false>",
+                "--partitions <N>",
+                "--set <NAME=VALUE>",
+                "--rate <N>",
+                "window=N",
+            ],
+        ),
+        ("bench latency", &["--count <N>", "200 that do not count"]),
     ];
     for (command, expected) in cases {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();

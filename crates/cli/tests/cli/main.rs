@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "processes run in real time")]
 
 mod bad_input;
+mod bench;
 mod consume;
 mod help;
 mod interrupt;

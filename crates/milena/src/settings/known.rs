@@ -75,7 +75,7 @@ pub(crate) const KNOWN: &[Known] = &[
     known("compression.gzip.level", "", &[]),
     known("compression.lz4.level", "", &[]),
     known("compression.zstd.level", "", &[]),
-    known("linger.ms", "0", &["queue.buffering.max.ms"]),
+    known("linger.ms", "adaptive", &["queue.buffering.max.ms"]),
     known("batch.size", "1000000", &[]),
     known("buffer.memory", "33554432", &[]),
     known("max.request.size", "1048576", &["message.max.bytes"]),

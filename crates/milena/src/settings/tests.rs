@@ -59,7 +59,7 @@ fn explain_says_where_each_value_came_from() {
         .unwrap();
     let text = settings.explain();
     assert!(text.contains("acks=1  # $MILENA_ACKS\n"));
-    assert!(text.contains("linger.ms=0  # default\n"));
+    assert!(text.contains("linger.ms=adaptive  # default\n"));
 }
 
 #[test]

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use milena_codec::ErrorCode;
 use milena_codec::messages::InitProducerIdRequest;
 use milena_net::Lane;
 use milena_proto::backoff::Backoff;
-use milena_proto::sequence::Identity;
+use milena_proto::sequencer::Identity;
 use milena_rpc::{CallError, Target, Verdict};
 
-use super::{Driver, Event};
+use super::Driver;
 use crate::ProducerConfig;
 use crate::failed::{DeliveryCause, LastError};
-use crate::shared::Shared;
+use crate::flight::Travelling;
+use crate::partition::Partition;
+use crate::shared::{Shared, lock};
 
 /// An answer, or the lack of one.
 pub(super) type Granted = Result<Identity, Denied>;
@@ -27,108 +30,96 @@ pub(super) enum Denied {
 /// What is known of the producer id.
 pub(super) struct Identification {
     idempotent: bool,
-    identity: Option<Identity>,
-    asking: bool,
     retry_at: Option<Instant>,
     backoff: Backoff,
+    /// Who waits for one.
+    waiting: Vec<Arc<Partition>>,
 }
 
 impl Identification {
     pub(super) fn new(config: &ProducerConfig) -> Self {
         Self {
             idempotent: config.is_idempotent(),
-            identity: None,
-            asking: false,
             retry_at: None,
             backoff: Backoff::new(config.retry_backoff, config.retry_backoff_max),
+            waiting: Vec::new(),
         }
     }
 
-    /// `used` is no longer good enough: the next look asks for another.
-    pub(super) fn renew(&mut self, used: Option<Identity>) {
-        if self.identity == used {
-            self.identity = None;
-        }
+    /// When to ask again, if somebody waits.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.retry_at.filter(|_| !self.waiting.is_empty())
     }
 }
 
 impl Driver {
-    /// The identity to stamp with, `None` without idempotence. If there is none yet it is asked
-    /// for, and the error says when to look again, unless an event will tell.
-    pub(super) fn identity(&mut self, now: Instant) -> Result<Option<Identity>, Option<Instant>> {
-        let known = &mut self.identification;
-        if !known.idempotent {
-            return Ok(None);
+    /// A partition cannot go on without a producer id, other than `exhausted`.
+    pub(super) fn await_identity(&mut self, partition: Arc<Partition>, exhausted: Option<i64>) {
+        let used_up = |known: Identity| Some(known.producer_id) == exhausted;
+        match self.shared.identity() {
+            // It has come meanwhile.
+            Some(known) if !used_up(known) => self.line_up_again(&partition),
+            Some(_) => {
+                self.shared.set_identity(None);
+                self.identification.waiting.push(partition);
+            }
+            None => self.identification.waiting.push(partition),
         }
-        if known.identity.is_some() {
-            return Ok(known.identity);
-        }
-        if known.asking {
-            return Err(None);
-        }
-        if let Some(at) = known.retry_at.filter(|at| *at > now) {
-            return Err(Some(at));
-        }
-        known.asking = true;
-        let shared = Arc::clone(&self.shared);
-        let deadline = now + shared.config.request_timeout;
-        self.work.push(Box::pin(async move {
-            Event::Identified(ask(&shared, deadline).await)
-        }));
-        Err(None)
     }
 
-    pub(super) fn handle_identified(&mut self, granted: Granted) {
-        self.identification.asking = false;
+    /// Asks for a producer id if one is needed and it is time.
+    pub(super) fn ask(&mut self, now: Instant) {
+        let known = &self.identification;
+        let early = known.retry_at.is_some_and(|at| at > now);
+        if !known.idempotent || known.waiting.is_empty() || self.asking.is_some() || early {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let deadline = now + shared.config.request_timeout;
+        self.asking = Some(ask(shared, deadline).boxed());
+    }
+
+    pub(super) fn handle_granted(&mut self, granted: Granted) {
         match granted {
             Ok(identity) => {
-                self.identification.identity = Some(identity);
-                self.identification.retry_at = None;
-                self.identification.backoff.reset();
                 tracing::debug!(
                     producer_id = identity.producer_id,
                     epoch = identity.epoch,
                     "got a producer id"
                 );
+                self.shared.set_identity(Some(identity));
+                self.identification.retry_at = None;
+                self.identification.backoff.reset();
+                for partition in std::mem::take(&mut self.identification.waiting) {
+                    self.line_up_again(&partition);
+                }
             }
             Err(Denied::Call(error)) if error.is_retriable() => self.ask_later(error),
-            Err(Denied::Call(error)) => self.fail_all(&DeliveryCause::Call(Arc::new(error))),
-            Err(Denied::Answer(code)) => self.fail_all(&DeliveryCause::NoProducerId(code)),
+            Err(Denied::Call(error)) => self.fail_waiting(&DeliveryCause::Call(Arc::new(error))),
+            Err(Denied::Answer(code)) => self.fail_waiting(&DeliveryCause::NoProducerId(code)),
         }
     }
 
     fn ask_later(&mut self, error: CallError) {
         tracing::warn!(%error, "no producer id yet");
-        let env = self.shared.cluster.env();
-        let wait = self.identification.backoff.next(env.random.next_u64());
-        self.identification.retry_at = Some(env.now() + wait);
+        let wait = self.identification.backoff.next(self.shared.random());
+        self.identification.retry_at = Some(self.shared.now() + wait);
         let error = Arc::new(error);
-        for slot in &self.busy {
-            if let Some(lane) = self.lanes.get_mut(slot) {
-                lane.last_error = Some(LastError::NoProducerId(Arc::clone(&error)));
-            }
+        for partition in &self.identification.waiting {
+            let error = LastError::NoProducerId(Arc::clone(&error));
+            lock(&partition.flight).last_error = Some(error);
         }
     }
 
-    /// Fails everything that waits to be sent. What is in flight has its identity already.
-    fn fail_all(&mut self, cause: &DeliveryCause) {
-        for slot in &self.busy {
-            let Some(lane) = self.lanes.get_mut(slot) else {
-                continue;
-            };
-            if let super::Stage::Held(_) = lane.stage {
-                let fate = lane.sequence.handle_expired();
-                lane.fail_head(&self.shared, fate, cause.clone());
-            }
-            while let Some(closed) = lane.partition.queue.take() {
-                self.shared
-                    .fail_unsent(&lane.partition, closed, cause.clone());
-            }
+    /// Fails everything that waits for one. What is in flight has its identity already.
+    fn fail_waiting(&mut self, cause: &DeliveryCause) {
+        for partition in std::mem::take(&mut self.identification.waiting) {
+            partition.fail(&self.shared, Travelling::is_idle, |_| cause.clone());
         }
     }
 }
 
-async fn ask(shared: &Shared, deadline: Instant) -> Granted {
+async fn ask(shared: Arc<Shared>, deadline: Instant) -> Granted {
     let prepare = |_| InitProducerIdRequest {
         transactional_id: None,
         transaction_timeout_ms: i32::MAX,

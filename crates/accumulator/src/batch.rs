@@ -1,0 +1,173 @@
+//! One batch from its first record to its outcome.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use milena_records::{
+    AppendError, BatchBuilder, CompressError, Compression, Compressor, RecordParts, SealedBatch,
+};
+
+use crate::segments::{LARGEST, SMALLEST, Segments};
+use crate::{Accepted, Accumulator, Cell, Refused, Reservation, lock};
+
+/// A batch that is not compressed yet: open in its queue, closed outside it.
+#[derive(Debug)]
+pub struct ClosedBatch<T, O> {
+    builder: BatchBuilder,
+    reserved: Reservation,
+    segments: Arc<Segments>,
+    /// Absent only until the first record is in.
+    pub(crate) cell: Option<Arc<Cell<T, O>>>,
+}
+
+pub(crate) enum Stop {
+    Full,
+    Refused(Refused),
+}
+
+impl<T, O> ClosedBatch<T, O> {
+    pub(crate) fn new(accumulator: &Accumulator<T, O>) -> Self {
+        Self {
+            builder: BatchBuilder::new(Vec::new(), accumulator.limits().batch),
+            reserved: Reservation::none(accumulator.budget()),
+            segments: Arc::clone(&accumulator.segments),
+            cell: None,
+        }
+    }
+
+    /// Where the outcome appears.
+    pub fn cell(&self) -> &Arc<Cell<T, O>> {
+        let cell = self.cell.as_ref();
+        cell.expect("a batch gets its cell with its first record")
+    }
+
+    /// The size with the header, before compression.
+    pub fn size(&self) -> usize {
+        self.builder.len()
+    }
+
+    /// The number of records.
+    pub fn records(&self) -> u32 {
+        self.builder.count()
+    }
+
+    /// When the batch got its first record.
+    pub fn opened_at(&self) -> Instant {
+        self.cell().opened_at()
+    }
+
+    /// Compresses and checksums the batch, and gives back the memory that it no longer takes.
+    ///
+    /// # Errors
+    /// [`CompressError`], with the cell, which is then still unresolved.
+    pub fn seal(
+        mut self,
+        compressor: &mut Compressor,
+    ) -> Result<Batch<T, O>, (CompressError, Arc<Cell<T, O>>)> {
+        let cell = Arc::clone(self.cell());
+        let segments = &self.segments;
+        let sealed = match self.builder.seal(compressor, |bytes| segments.freeze(bytes)) {
+            Ok(sealed) => sealed,
+            Err(error) => return Err((error, cell)),
+        };
+        if sealed.compression() != Compression::None {
+            self.reserved.shrink_to(sealed.len());
+        }
+        Ok(Batch {
+            cell,
+            sealed,
+            reserved: Mutex::new(Some(self.reserved)),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn append(
+        &mut self,
+        record: &RecordParts<'_>,
+        accumulator: &Accumulator<T, O>,
+        reserved: &mut Option<Reservation>,
+    ) -> Result<(u32, usize), Stop> {
+        loop {
+            match self.builder.try_append(record) {
+                Ok(appended) => return Ok((appended.index, appended.size)),
+                // Another batch can start at any timestamp.
+                Err(AppendError::Full | AppendError::Timestamp(_)) => return Err(Stop::Full),
+                Err(AppendError::NeedsRoom(missing)) => {
+                    let whole = record.max_encoded_len().max(SMALLEST);
+                    self.grow(missing, whole, accumulator, reserved)?;
+                }
+                Err(_) => return Err(Stop::Refused(Refused::RecordTooLarge)),
+            }
+        }
+    }
+
+    /// Adds a segment for the `missing` bytes, as large as the batch so far if the budget allows
+    /// it. Who has to wait asks for the `whole` record, as this batch may be gone by then.
+    #[cold]
+    fn grow(
+        &mut self,
+        missing: usize,
+        whole: usize,
+        accumulator: &Accumulator<T, O>,
+        reserved: &mut Option<Reservation>,
+    ) -> Result<(), Stop> {
+        let wanted = self.builder.len().clamp(SMALLEST, LARGEST).max(missing);
+        let wanted = if wanted <= LARGEST {
+            wanted.next_power_of_two()
+        } else {
+            wanted
+        };
+        let budget = accumulator.budget();
+        let room = match reserved.take_if(|reserved| reserved.bytes() >= missing) {
+            Some(reserved) => reserved,
+            None => budget
+                .try_reserve(wanted)
+                .or_else(|| budget.try_reserve(missing))
+                .ok_or(Stop::Refused(Refused::NeedsRoom(whole)))?,
+        };
+        self.builder.add_segment(self.segments.take(room.bytes()));
+        self.reserved.absorb(room);
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn accepted(&self, index: u32, size: usize) -> Accepted<T, O> {
+        Accepted {
+            cell: Arc::clone(self.cell()),
+            index,
+            size,
+            opened: false,
+            closed: None,
+        }
+    }
+}
+
+/// A sealed batch: what is sent, as often as needed, and resolved once.
+#[derive(Debug)]
+pub struct Batch<T, O> {
+    cell: Arc<Cell<T, O>>,
+    sealed: SealedBatch,
+    reserved: Mutex<Option<Reservation>>,
+}
+
+impl<T, O> Batch<T, O> {
+    /// Where the outcome appears.
+    pub fn cell(&self) -> &Arc<Cell<T, O>> {
+        &self.cell
+    }
+
+    /// The bytes.
+    pub fn sealed(&self) -> &SealedBatch {
+        &self.sealed
+    }
+
+    /// When the batch got its first record: deadlines count from here.
+    pub fn opened_at(&self) -> Instant {
+        self.cell.opened_at()
+    }
+
+    pub(crate) fn release(&self) {
+        let reserved = lock(&self.reserved).take();
+        drop(reserved);
+    }
+}

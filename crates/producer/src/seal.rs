@@ -1,0 +1,165 @@
+//! Sealing batches: at once where that is quick, else by a few jobs on spare threads.
+//!
+//! - I1. Every batch that comes here is put back into its queue or fails.
+//! - I2. Batches of a partition may be sealed out of order: each keeps its place in the queue.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::thread::available_parallelism;
+
+use milena_records::{Compression, Compressor};
+
+use crate::failed::DeliveryCause;
+use crate::partition::{Partition, Turn};
+use crate::shared::{ClosedBatch, Phase, Shared, lock};
+
+/// Up to this many bytes are compressed where they are; about a tenth of a millisecond.
+const QUICK: usize = 16 * 1024;
+
+/// The batches that wait for a spare thread, and the compressors.
+#[derive(Default)]
+pub(crate) struct Sealers {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Job>,
+    running: usize,
+    compressors: Vec<Compressor>,
+}
+
+impl Shared {
+    /// Seals a batch, puts it into its place and its partition in line; large ones a little later.
+    pub(crate) fn seal(self: &Arc<Self>, closed: Box<ClosedBatch>) {
+        let job = Job {
+            shared: Arc::clone(self),
+            closed: Some(closed),
+        };
+        if job.is_quick() {
+            job.run();
+            return;
+        }
+        let sealers = &self.sealers;
+        let mut state = lock(&sealers.state);
+        state.waiting.push_back(job);
+        let most = available_parallelism().map_or(1, usize::from);
+        if state.running < most {
+            state.running += 1;
+            drop(state);
+            let mut worker = Worker {
+                shared: Arc::clone(self),
+                ended: false,
+            };
+            let offload = &self.cluster.env().offload;
+            offload.run(Box::new(move || worker.run()));
+        }
+    }
+}
+
+/// Seals what waits until nothing does.
+struct Worker {
+    shared: Arc<Shared>,
+    ended: bool,
+}
+
+impl Worker {
+    fn run(&mut self) {
+        while let Some(job) = self.next() {
+            job.run();
+        }
+    }
+
+    /// The next job. Without one the worker has ended, under the same lock: whoever brings a job
+    /// afterwards starts another worker.
+    fn next(&mut self) -> Option<Job> {
+        let mut state = lock(&self.shared.sealers.state);
+        let job = state.waiting.pop_front();
+        if job.is_none() {
+            state.running -= 1;
+            self.ended = true;
+        }
+        job
+    }
+}
+
+impl Drop for Worker {
+    /// If a job panicked, or nobody ran this at all, what waits fails. // I1
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let mut state = lock(&self.shared.sealers.state);
+        state.running -= 1;
+        let orphans = std::mem::take(&mut state.waiting);
+        drop(state);
+        drop(orphans);
+    }
+}
+
+/// A batch on its way through the compressor. If it is dropped there, it fails: nobody else knows
+/// of it. // I1
+struct Job {
+    shared: Arc<Shared>,
+    closed: Option<Box<ClosedBatch>>,
+}
+
+impl Job {
+    fn is_quick(&self) -> bool {
+        let size = self.closed.as_ref().map_or(0, |closed| closed.size());
+        self.shared.config.compression == Compression::None || size <= QUICK
+    }
+
+    fn run(mut self) {
+        let Some(closed) = self.closed.take() else {
+            return;
+        };
+        let shared = &self.shared;
+        let records = closed.records();
+        let partition = Arc::clone(closed.cell().owner());
+        let mut compressor = shared.compressor();
+        match closed.seal(&mut compressor) {
+            Ok(batch) => {
+                lock(&shared.sealers.state).compressors.push(compressor);
+                match partition.queue.put_sealed(batch) {
+                    Ok(()) => shared.schedule(&partition, Turn::Now),
+                    Err(batch) => shared.fail_unsent(&batch, given_up(shared)),
+                }
+            }
+            Err((error, cell)) => {
+                partition.queue.forget_sealing(cell.id());
+                shared.fail_cell(&cell, records, DeliveryCause::Compression(error));
+                shared.schedule(&partition, Turn::Now);
+            }
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(closed) = self.closed.take() {
+            let partition: &Arc<Partition> = closed.cell().owner();
+            partition.queue.forget_sealing(closed.cell().id());
+            let cause = DeliveryCause::Closed { last: None };
+            self.shared.fail_unsealed_batch(*closed, cause);
+        }
+    }
+}
+
+/// Why a batch's place in its queue was gone.
+fn given_up(shared: &Shared) -> DeliveryCause {
+    match shared.phase() {
+        Phase::Open => DeliveryCause::Aborted,
+        _ => DeliveryCause::Closed { last: None },
+    }
+}
+
+impl Shared {
+    fn compressor(&self) -> Compressor {
+        let kept = lock(&self.sealers.state).compressors.pop();
+        kept.unwrap_or_else(|| {
+            let made = self.config.compressor();
+            made.expect("the settings were validated")
+        })
+    }
+}

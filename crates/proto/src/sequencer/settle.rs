@@ -1,0 +1,98 @@
+//! How the partition goes on after a hole in its sequence numbers, or after the broker's state
+//! turned out to be another.
+
+use super::entry::Entry;
+use super::{BatchId, Bump, BumpReason, Event, Fate, Identity, Sequencer};
+
+/// Why nothing is stamped until no stamped batch is in flight or in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Settling {
+    /// Clean batches left, this one last: their sequence numbers are free.
+    Gap(BatchId),
+    /// Batches left, this one last, and one of them in doubt.
+    Doubt(BatchId),
+    /// The broker's state fits no stamp, whatever becomes of the other batches.
+    State(BumpReason),
+}
+
+impl Sequencer {
+    /// A batch has left without success, and those stamped after it may have lost their footing.
+    pub(super) fn leave_hole(&mut self, left: &Entry, fate: Fate) {
+        let Some(stamp) = left.stamp.filter(|_| self.idempotent) else {
+            return;
+        };
+        let later = |entry: &&Entry| entry.id > left.id && entry.is_under(self.identity);
+        if self
+            .window()
+            .filter(later)
+            .any(|entry| entry.success.is_some())
+        {
+            return;
+        }
+        if fate == Fate::NotWritten && self.window().find(later).is_none() {
+            self.next = stamp.base_sequence;
+            return;
+        }
+        // I8
+        self.settling = Some(match (self.settling, fate) {
+            (Some(Settling::State(reason)), _) => Settling::State(reason),
+            (Some(Settling::Doubt(last)), _) => Settling::Doubt(last.max(left.id)),
+            (Some(Settling::Gap(last)), Fate::NotWritten) => Settling::Gap(last.max(left.id)),
+            (Some(Settling::Gap(last)), Fate::MaybeWritten) => Settling::Doubt(last.max(left.id)),
+            (None, Fate::NotWritten) => Settling::Gap(left.id),
+            (None, Fate::MaybeWritten) => Settling::Doubt(left.id),
+        });
+    }
+
+    /// A success shows that what left before it was written.
+    pub(super) fn close_hole(&mut self, succeeded: BatchId) {
+        if let Some(Settling::Gap(last) | Settling::Doubt(last)) = self.settling
+            && succeeded > last
+        {
+            self.settling = None;
+        }
+    }
+
+    /// Goes on after a hole, if no batch is in flight or in doubt any more.
+    pub(super) fn settle(&mut self) {
+        let Some(settling) = self.settling else {
+            return;
+        };
+        // I9
+        if self.window().any(Entry::is_uncertain) {
+            return;
+        }
+        match settling {
+            Settling::Gap(_) => {
+                self.unstamp();
+                self.next = self.expected;
+            }
+            Settling::Doubt(_) => self.restart(BumpReason::InDoubt),
+            Settling::State(reason) => self.restart(reason),
+        }
+    }
+
+    /// Goes on under the next epoch. No batch may be in flight or in doubt.
+    pub(super) fn restart(&mut self, reason: BumpReason) {
+        self.unstamp();
+        let Some(from) = self.identity.take() else {
+            return;
+        };
+        match from.epoch.checked_add(1) {
+            Some(epoch) => self.identity = Some(Identity { epoch, ..from }),
+            None => self.exhausted = Some(from.producer_id),
+        }
+        (self.next, self.expected, self.proven) = (0, 0, None);
+        let to = self.identity;
+        self.events
+            .push_back(Event::Bumped(Bump { from, to, reason }));
+    }
+
+    fn unstamp(&mut self) {
+        self.settling = None;
+        let clean = |entry: &&mut Entry| entry.success.is_none();
+        for entry in self.queue.iter_mut().take(super::WINDOW).filter(clean) {
+            entry.stamp = None; // I1
+        }
+    }
+}
