@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use milena_records::{
     AppendError, BatchBuilder, CheckedBatch, Compression, Compressor, DEFAULT_BATCH_LIMIT, Header,
-    RecordParts, RecordRef, Stamp, TimestampType, edit,
+    Heap, RecordParts, RecordRef, Stamp, TimestampType, edit,
 };
 
 use crate::dice::Dice;
@@ -156,7 +156,7 @@ impl Plan {
         assert_eq!(builder.count() as usize, self.records.len());
         let mut compressor = Compressor::new(self.codec);
         let sealed = builder
-            .seal(&mut compressor, Bytes::from)
+            .seal(&mut compressor, &mut Heap)
             .expect("there is memory to compress");
         let mut bytes = sealed.to_bytes(self.stamp).to_vec();
         let pieces: Vec<u8> = sealed.segments().flatten().copied().collect();

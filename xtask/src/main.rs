@@ -26,8 +26,8 @@ enum Task {
     Dag,
     /// Generate the messages and the API table of `codec` from Kafka's published schemas
     Codegen(codegen::Args),
-    /// Count the instructions per record of the hot paths, with valgrind, against their limits
-    Counts,
+    /// Count the instructions per record of the hot paths, with valgrind, against the baseline
+    Counts(counts::Args),
     /// Run what CI runs
     Ci(ci::Args),
 }
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Task::Kafka(args) => kafka::run(args),
         Task::Dag => dag::run(),
         Task::Codegen(args) => codegen::run(&root(), &args),
-        Task::Counts => counts::run(),
+        Task::Counts(args) => counts::run(&args),
         Task::Ci(args) => ci::run(&args),
     };
     result.unwrap_or_else(|error| {

@@ -7,7 +7,7 @@ use milena_records::{
     AppendError, BatchBuilder, CompressError, Compression, Compressor, RecordParts, SealedBatch,
 };
 
-use crate::segments::{LARGEST, SMALLEST, Segments};
+use crate::segments::{LARGEST, Pooled, SMALLEST, Segments, capacity_for};
 use crate::{Accepted, Accumulator, Cell, Refused, Reservation, lock};
 
 /// A batch that is not compressed yet: open in its queue, closed outside it.
@@ -65,8 +65,8 @@ impl<T, O> ClosedBatch<T, O> {
         compressor: &mut Compressor,
     ) -> Result<Batch<T, O>, (CompressError, Arc<Cell<T, O>>)> {
         let cell = Arc::clone(self.cell());
-        let segments = &self.segments;
-        let sealed = match self.builder.seal(compressor, |bytes| segments.freeze(bytes)) {
+        let memory = &mut Pooled(&self.segments);
+        let sealed = match self.builder.seal(compressor, memory) {
             Ok(sealed) => sealed,
             Err(error) => return Err((error, cell)),
         };
@@ -80,7 +80,7 @@ impl<T, O> ClosedBatch<T, O> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn append(
         &mut self,
         record: &RecordParts<'_>,
@@ -111,12 +111,8 @@ impl<T, O> ClosedBatch<T, O> {
         accumulator: &Accumulator<T, O>,
         reserved: &mut Option<Reservation>,
     ) -> Result<(), Stop> {
-        let wanted = self.builder.len().clamp(SMALLEST, LARGEST).max(missing);
-        let wanted = if wanted <= LARGEST {
-            wanted.next_power_of_two()
-        } else {
-            wanted
-        };
+        let wanted = self.builder.len().clamp(SMALLEST, LARGEST);
+        let wanted = capacity_for(wanted.max(missing));
         let budget = accumulator.budget();
         let room = match reserved.take_if(|reserved| reserved.bytes() >= missing) {
             Some(reserved) => reserved,
@@ -130,14 +126,13 @@ impl<T, O> ClosedBatch<T, O> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn accepted(&self, index: u32, size: usize) -> Accepted<T, O> {
         Accepted {
             cell: Arc::clone(self.cell()),
             index,
-            size,
-            opened: false,
-            closed: None,
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+            opened: None,
         }
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! Not for what the outcome is.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
@@ -38,12 +39,12 @@ struct Range<T> {
 #[derive(Debug, Default)]
 struct Wakers {
     slots: Vec<Option<Waker>>,
-    free: Vec<usize>,
+    free: Vec<NonZeroU32>,
 }
 
-/// The place of one poller among a cell's wakers. Each poller has its own.
+/// The place of one poller among a cell's wakers, counted from one. Each poller has its own.
 #[derive(Debug, Default)]
-pub struct Slot(Option<usize>);
+pub struct Slot(Option<NonZeroU32>);
 
 impl<T, O> Cell<T, O> {
     pub(crate) fn new(id: u64, owner: O, opened_at: Instant) -> Self {
@@ -83,14 +84,16 @@ impl<T, O> Cell<T, O> {
     }
 
     /// The outcome of the record with this index, or a wake-up when something comes.
+    #[inline]
     pub fn poll(&self, index: u32, slot: &mut Slot, context: &Context<'_>) -> Poll<&T> {
         self.poll_until(slot, context, || self.outcome(index))
     }
 
     /// Gives up a poller's wake-up.
+    #[inline]
     pub fn forget(&self, slot: &mut Slot) {
-        if let Some(index) = slot.0.take() {
-            lock(&self.wakers).release(index);
+        if let Some(place) = slot.0.take() {
+            lock(&self.wakers).release(place);
         }
     }
 
@@ -136,15 +139,25 @@ impl<T, O> Cell<T, O> {
         true
     }
 
+    #[inline]
     fn poll_until<R>(
         &self,
         slot: &mut Slot,
         context: &Context<'_>,
         result: impl Fn() -> Option<R>,
     ) -> Poll<R> {
-        if let Some(result) = result() {
-            return Poll::Ready(result);
+        match result() {
+            Some(result) => Poll::Ready(result),
+            None => self.register_until(slot, context, result),
         }
+    }
+
+    fn register_until<R>(
+        &self,
+        slot: &mut Slot,
+        context: &Context<'_>,
+        result: impl Fn() -> Option<R>,
+    ) -> Poll<R> {
         let mut wakers = lock(&self.wakers);
         // Set before the wakers are taken: seen here, or the waker is seen there. // I2
         if let Some(result) = result() {
@@ -164,6 +177,7 @@ impl<T> Range<T> {
     }
 
     /// The undivided range that holds the record with this index; the last one if it is beyond.
+    #[inline]
     fn of(&self, index: u32) -> &Self {
         let mut range = self;
         while let Some(parts) = range.divided.get() {
@@ -190,19 +204,14 @@ impl<T, O> Drop for Waiting<'_, T, O> {
 
 impl Wakers {
     fn register(&mut self, slot: &mut Slot, waker: &Waker) {
-        let index = match (slot.0, self.free.pop()) {
-            (Some(index), unused) => {
-                self.free.extend(unused);
-                index
-            }
-            (None, Some(index)) => index,
-            (None, None) => {
+        let place = *slot.0.get_or_insert_with(|| {
+            self.free.pop().unwrap_or_else(|| {
                 self.slots.push(None);
-                self.slots.len() - 1
-            }
-        };
-        slot.0 = Some(index);
-        match self.slots.get_mut(index) {
+                let count = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+                NonZeroU32::new(count).unwrap_or(NonZeroU32::MAX)
+            })
+        });
+        match self.at(place) {
             Some(Some(known)) => known.clone_from(waker),
             Some(empty) => *empty = Some(waker.clone()),
             None => debug_assert!(false, "a slot belongs to one cell"),
@@ -214,11 +223,15 @@ impl Wakers {
         self.slots.iter_mut().filter_map(Option::take).collect()
     }
 
-    fn release(&mut self, index: usize) {
-        if let Some(waker) = self.slots.get_mut(index) {
+    fn release(&mut self, place: NonZeroU32) {
+        if let Some(waker) = self.at(place) {
             *waker = None;
-            self.free.push(index);
+            self.free.push(place);
         }
+    }
+
+    fn at(&mut self, place: NonZeroU32) -> Option<&mut Option<Waker>> {
+        self.slots.get_mut(place.get() as usize - 1)
     }
 }
 

@@ -24,7 +24,7 @@ mod segments;
 pub use batch::{Batch, ClosedBatch};
 pub use budget::{Budget, Reservation, Reserve};
 pub use cell::{Cell, Slot};
-pub use queue::{Accepted, Drained, Front, Queue, Refused};
+pub use queue::{Accepted, Drained, Front, Opened, Queue, Refused};
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

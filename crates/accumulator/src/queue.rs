@@ -45,10 +45,16 @@ pub struct Accepted<T, O> {
     /// Its place in the batch, from 0.
     pub index: u32,
     /// The bytes it takes.
-    pub size: usize,
-    /// It is the first of its batch.
-    pub opened: bool,
-    /// The batch before it, which is full: to be sealed and put back by [`Queue::put_sealed`].
+    pub size: u32,
+    /// Set if it is the first of its batch.
+    pub opened: Option<Box<Opened<T, O>>>,
+}
+
+/// What happened when a batch was opened.
+#[derive(Debug)]
+pub struct Opened<T, O> {
+    /// The batch before it, if that is full now: to be sealed and put back by
+    /// [`Queue::put_sealed`].
     pub closed: Option<Box<ClosedBatch<T, O>>>,
 }
 
@@ -124,7 +130,7 @@ impl<T, O: Clone> Queue<T, O> {
     ///
     /// # Errors
     /// [`Refused`].
-    #[inline]
+    #[inline(always)]
     pub fn append(
         &self,
         record: &RecordParts<'_>,
@@ -162,8 +168,7 @@ impl<T, O: Clone> Queue<T, O> {
                 open.cell = Some(self.accumulator.open_cell(owner.clone(), now()));
                 let closed = batches.close_open();
                 let accepted = Accepted {
-                    closed,
-                    opened: true,
+                    opened: Some(Box::new(Opened { closed })),
                     ..open.accepted(index, size)
                 };
                 batches.open = Some(open);

@@ -8,6 +8,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use milena_records::Memory;
 
 use crate::{Budget, lock};
 
@@ -84,6 +85,28 @@ impl Segments {
 
     fn allowance(&self) -> usize {
         self.budget.limit().saturating_sub(self.budget.used())
+    }
+}
+
+/// The segments as batches are sealed with them.
+pub(crate) struct Pooled<'a>(pub(crate) &'a Arc<Segments>);
+
+impl Memory for Pooled<'_> {
+    fn take(&mut self, bytes: usize) -> Vec<u8> {
+        self.0.take(capacity_for(bytes))
+    }
+
+    fn freeze(&mut self, buffer: Vec<u8>) -> Bytes {
+        self.0.freeze(buffer)
+    }
+}
+
+/// The capacity of a segment for this many bytes: one that is kept, if there is one so large.
+pub(crate) fn capacity_for(bytes: usize) -> usize {
+    if bytes <= LARGEST {
+        bytes.next_power_of_two().max(SMALLEST)
+    } else {
+        bytes
     }
 }
 

@@ -8,7 +8,7 @@ use milena_codec::messages::produce_response::PartitionProduceResponse;
 use milena_codec::messages::{ProduceRequest, fetch_request, fetch_response};
 use milena_codec::{Bytes, Request, Str, Uuid};
 use milena_records::{
-    BatchBuilder, Batches, Compression, Compressor, Decompressor, RecordParts, Stamp,
+    BatchBuilder, Batches, Compression, Compressor, Decompressor, Heap, RecordParts, Stamp,
 };
 
 use crate::model::settings::{ClusterSettings, NodeAddress};
@@ -222,7 +222,7 @@ pub(crate) fn build(
             .unwrap();
     }
     let sealed = builder
-        .seal(&mut Compressor::new(codec), Bytes::from)
+        .seal(&mut Compressor::new(codec), &mut Heap)
         .unwrap();
     sealed.to_bytes(stamp)
 }

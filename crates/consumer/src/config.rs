@@ -22,8 +22,8 @@ pub struct ConsumerConfig {
     /// memory share may make it less. Default 50 MiB.
     pub fetch_max_bytes: i32,
     /// `max.partition.fetch.bytes`: at most so much of one partition in one answer, save that one
-    /// batch always fits. A partition is fetched again when less than this of it waits to be read.
-    /// Default 1 MiB.
+    /// batch always fits. A partition is fetched again while no more than this of it waits to be
+    /// read. Default 1 MiB.
     pub max_partition_fetch_bytes: i32,
     /// `check.crcs`: `true`, and cannot be turned off. Default `true`.
     pub check_crcs: bool,

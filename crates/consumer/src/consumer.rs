@@ -1,6 +1,6 @@
 //! The consumer as its user sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +10,7 @@ use milena_proto::position::{Start, Stop};
 use milena_rpc::{AutoCreate, Cluster, Topic};
 use tokio::task::JoinSet;
 
+use crate::check::Checker;
 use crate::record::{Batch, Record};
 use crate::shared::Shared;
 use crate::state::State;
@@ -21,6 +22,9 @@ use crate::{
 mod handout;
 
 use self::handout::{Checking, Held};
+
+/// Jobs that check ahead hold memory, so there is a limit to them however many processors there are.
+const MAX_JOBS: usize = 8;
 
 /// Reads assigned partitions.
 ///
@@ -39,7 +43,15 @@ use self::handout::{Checking, Held};
 pub struct Consumer {
     shared: Arc<Shared>,
     tasks: JoinSet<usize>,
-    checking: Option<Checking>,
+    checker: Checker,
+    /// How many jobs may check ahead at the same time.
+    jobs: usize,
+    /// What was taken from the rotation, in that order.
+    checking: VecDeque<Checking>,
+    /// How many batches were taken since the last wait for one.
+    unwaited: u32,
+    /// Whether a fetcher was woken that this task must let run.
+    yielding: bool,
     cursor: Option<Held>,
     /// Batches of which a part was handed out before their partition was paused.
     aside: Vec<Held>,
@@ -68,13 +80,19 @@ impl Consumer {
     pub fn new(cluster: Cluster, config: ConsumerConfig) -> Result<Self, ConfigError> {
         config.check(cluster.config().net.request_timeout)?;
         let lane = Lane::Fetch(cluster.env().random.next_u64());
+        let max_decompressed = config.max_decompressed_batch;
         let shared = Shared::new(cluster, config, lane);
+        let checker = Checker::new(shared.blocks.clone(), max_decompressed);
         let mut tasks = JoinSet::new();
         tasks.spawn(driver::run(Arc::clone(&shared)));
         Ok(Self {
+            jobs: shared.cluster.env().offload.spare().min(MAX_JOBS),
             shared,
             tasks,
-            checking: None,
+            checker,
+            checking: VecDeque::new(),
+            unwaited: 0,
+            yielding: false,
             cursor: None,
             aside: Vec::new(),
         })
@@ -354,7 +372,7 @@ impl Consumer {
             }
         });
         self.cursor = None;
-        self.checking = None;
+        self.checking.clear();
         self.aside.clear();
         match tokio::time::timeout_at(deadline.into(), self.tasks.join_next()).await {
             Ok(Some(Ok(sessions))) => report.sessions_closed = sessions,

@@ -1,219 +1,242 @@
-//! One broker's fetcher: asks, takes the answer in, asks again, for as long as the broker leads an
-//! assigned partition. One request is under way at a time.
+//! One broker's fetcher: an [`Outbox`] that asks, takes the answer in, and asks again within the
+//! socket's own task, for as long as the broker leads an assigned partition and memory is left.
 //!
-//! Not for the user: it never waits for one except through the memory share.
+//! - I1: one request is under way at a time, and none before the answer to the last one is taken in.
+//! - I2: the user is never waited for: who has nothing to ask is woken when memory is given back.
+//! - I3: nothing here waits. What has to be done at a later time is the driver's to wake for.
+//!
+//! Not for deciding what to fetch ([`plan`](crate::plan)) or what an answer means
+//! ([`intake`]).
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use milena_codec::messages::{FetchRequest, FetchResponse};
-use milena_codec::{ApiKey, Str};
-use milena_net::Reply;
+use milena_codec::{ApiKey, Str, decode, frame};
+use milena_net::{
+    CallError, ConnectError, FetchBlocks, FetchedPart, LaneHandle, Ledger, Outbox, Outcome,
+    Outgoing, Turn,
+};
 use milena_proto::backoff::Backoff;
-use milena_proto::fetch_session::{FetchSession, SessionFault, SessionRequest, TOPIC_IDS_FROM};
+use milena_proto::fetch_session::{
+    FetchSession, SessionFault, SessionKey, SessionRequest, TOPIC_IDS_FROM,
+};
+use milena_proto::position::FetchFrom;
 use milena_rpc::caps::{self, CapContext};
-use milena_rpc::{BrokerInfo, CallError, RefreshReason, Target};
-use tokio::sync::watch;
+use milena_rpc::{BrokerInfo, RefreshReason};
 
-use crate::intake::Intake;
+use crate::intake::{self, Intake};
 use crate::plan::{Fetch, Patience, Plan};
 use crate::shared::Shared;
 use crate::{ConsumeError, ConsumerEvent};
 
-/// What the fetchers report when they end.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) running: AtomicUsize,
-    pub(crate) sessions_closed: AtomicUsize,
-}
-
-/// Counts a fetcher for as long as it lives.
-struct Running(Arc<Tally>);
-
-impl Running {
-    fn new(tally: &Arc<Tally>) -> Self {
-        tally.running.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(tally))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Fetches from `node` until it leads no assigned partition, or the consumer closes.
-pub(crate) async fn run(shared: Arc<Shared>, node: i32, tally: Arc<Tally>) -> i32 {
-    let running = Running::new(&tally);
-    let mut fetcher = Fetcher {
-        work: shared.watch_work(),
-        backoff: shared.backoff(),
-        patience: Patience::new(),
-        session: Mutex::new(FetchSession::new()),
-        starved: false,
-        shared,
-        node,
-    };
-    if fetcher.fetch_all(&tally).await {
-        tally.sessions_closed.fetch_add(1, Ordering::Relaxed);
-    }
-    drop(running);
-    node
-}
-
-struct Fetcher {
+/// The fetcher of one broker.
+pub(crate) struct Fetcher {
     shared: Arc<Shared>,
     node: i32,
-    work: watch::Receiver<u64>,
+    core: Mutex<Core>,
+}
+
+struct Core {
+    lane: LaneHandle,
+    session: FetchSession,
     backoff: Backoff,
     patience: Patience,
-    session: Mutex<FetchSession>,
+    /// Whether the memory share was full when last asked for.
     starved: bool,
+    phase: Phase,
+    last_token: u64,
+    /// After a failure: nothing before then.
+    retry_at: Option<Instant>,
+    /// Nothing more is to be asked.
+    leaving: bool,
+}
+
+/// Whether there is a request.
+enum Phase {
+    Free,
+    UnderWay(Flight),
+    /// Its answer is being taken in.
+    Landed,
+}
+
+/// A request under way.
+struct Flight {
+    token: u64,
+    asked: BTreeMap<SessionKey, FetchFrom>,
+    version: i16,
+    since: Instant,
+    reservation: Reservation,
+}
+
+impl Flight {
+    /// The partition that `part` is of.
+    fn asked_for(&self, part: &FetchedPart) -> Option<(SessionKey, FetchFrom)> {
+        let by_id = self.version >= TOPIC_IDS_FROM;
+        let mut keys = self.asked.keys();
+        let same = |key: &&SessionKey| match by_id {
+            true => key.topic_id == part.topic_id,
+            false => key.topic == part.topic,
+        };
+        let mut key = keys.find(same)?.clone();
+        key.partition = part.partition;
+        let asked = *self.asked.get(&key)?;
+        Some((key, asked))
+    }
 }
 
 impl Fetcher {
-    /// Returns whether a session was closed at the end.
-    async fn fetch_all(&mut self, tally: &Tally) -> bool {
-        loop {
-            self.work.mark_unchanged();
-            if self.shared.with(|state| state.closed) {
-                return self.close_session().await;
-            }
-            match self.plan(tally.running.load(Ordering::Relaxed)) {
-                Plan::Leave => return self.close_session().await,
-                Plan::Wait(until) => self.wait(until).await,
-                Plan::Fetch(fetch) => {
-                    if !self.fetch(fetch).await {
-                        return false;
-                    }
-                }
-            }
+    pub(crate) fn new(shared: Arc<Shared>, node: i32, lane: LaneHandle) -> Arc<Self> {
+        let core = Core {
+            lane,
+            session: FetchSession::new(),
+            backoff: shared.backoff(),
+            patience: Patience::new(),
+            starved: false,
+            phase: Phase::Free,
+            last_token: 0,
+            retry_at: None,
+            leaving: false,
+        };
+        Arc::new(Self {
+            shared,
+            node,
+            core: Mutex::new(core),
+        })
+    }
+
+    /// The broker leads an assigned partition; the driver attached the fetcher to `lane`.
+    pub(crate) fn stay(&self, lane: &LaneHandle) {
+        let mut core = self.core();
+        core.leaving = false;
+        core.lane = lane.clone();
+    }
+
+    /// The broker leads none any more: asks nothing more. True once nothing is under way; until
+    /// then the driver is woken when that ends.
+    pub(crate) fn leave(&self) -> bool {
+        let mut core = self.core();
+        core.leaving = true;
+        matches!(core.phase, Phase::Free)
+    }
+
+    /// When it asks again after a failure, if that is later than `now`.
+    pub(crate) fn retry_at(&self, now: Instant) -> Option<Instant> {
+        self.core().retry_at.filter(|at| *at > now)
+    }
+
+    /// What tells the broker that the session is not used any more, if there is one and nothing is
+    /// under way: the broker holds the connection until it has answered that.
+    pub(crate) fn closing_request(&self) -> Option<SessionRequest> {
+        let mut core = self.core();
+        match core.phase {
+            Phase::Free => core.session.closing_request(),
+            _ => None,
         }
     }
 
-    fn plan(&mut self, fetchers: usize) -> Plan {
-        let now = self.shared.now();
+    fn plan(&self, core: &mut Core, now: Instant) -> Option<Fetch> {
         let snapshot = self.shared.cluster.snapshot();
-        let shared = &self.shared;
-        let node = self.node;
-        let (plan, full) = shared.with(|state| {
-            let plan = state.plan(node, &snapshot, &shared.config, fetchers, now);
+        let config = &self.shared.config;
+        let (plan, drained, full) = self.shared.with(|state| {
+            if state.closed {
+                return (Plan::Leave, 0, None);
+            }
+            let plan = state.plan(self.node, &snapshot, config, now);
+            if matches!(plan, Plan::Wait) {
+                state.await_memory(self.node, core.lane.clone()); // I2
+            }
             let used = state.buffered.saturating_add(state.reserved);
-            (
-                plan,
-                (used >= shared.config.fetch_memory).then_some(state.buffered),
-            )
+            let full = (used >= config.fetch_memory).then_some(state.buffered);
+            (plan, state.drained, full)
         });
-        let starved = matches!(plan, Plan::Wait(_)) && full.is_some();
-        if let (true, false, Some(buffered)) = (starved, self.starved, full) {
-            shared.report(&ConsumerEvent::MemoryFull { node, buffered });
+        let starved = matches!(plan, Plan::Wait) && full.is_some();
+        if let (true, false, Some(buffered)) = (starved, core.starved, full) {
+            let node = self.node;
+            self.shared
+                .report(&ConsumerEvent::MemoryFull { node, buffered });
         }
-        self.starved = starved;
-        plan
-    }
-
-    async fn wait(&mut self, until: Option<std::time::Instant>) {
-        match until {
-            // Either way the plan is made anew.
-            Some(until) => {
-                let _ = tokio::time::timeout_at(until.into(), self.work.changed()).await;
+        core.starved = starved;
+        match plan {
+            Plan::Fetch(mut fetch) => {
+                let longest = config.fetch_max_wait;
+                fetch.max_wait = core.patience.next(fetch.left_out, drained, longest);
+                Some(fetch)
             }
-            // The sender lives as long as `shared`.
-            None => {
-                let _ = self.work.changed().await;
-            }
+            Plan::Wait | Plan::Leave => None,
         }
     }
 
-    /// One request and its answer, or its failure. Returns false if the consumer closed meanwhile:
-    /// the broker holds the connection until it has answered, so the session is left to it.
-    async fn fetch(&mut self, fetch: Fetch) -> bool {
+    fn begin(&self, core: &mut Core, fetch: Fetch, turn: &Turn<'_>) -> Result<Outgoing, CallError> {
         let reservation = Reservation {
             shared: Arc::clone(&self.shared),
             bytes: fetch.reserved,
         };
-        let outcome = {
-            let drained = self.shared.with(|state| state.drained);
-            let longest = self.shared.config.fetch_max_wait;
-            let max_wait = self.patience.next(fetch.left_out, drained, longest);
-            let shared = Arc::clone(&self.shared);
-            let mut work = self.work.clone();
-            let call = self.call(&fetch, max_wait);
-            tokio::select! {
-                biased;
-                () = closed(&shared, &mut work) => None,
-                outcome = call => Some(outcome),
-            }
+        let context = CapContext {
+            topic_id_unknown: fetch.without_ids,
+            ..CapContext::default()
         };
-        match outcome {
-            None => return false,
-            Some(Ok(reply)) => self.take_in(&fetch, reply, reservation),
-            Some(Err(error)) => {
-                drop(reservation);
-                self.session().handle_lost();
-                self.fail(error).await;
-            }
-        }
-        true
-    }
-
-    async fn call(
-        &self,
-        fetch: &Fetch,
-        max_wait: Duration,
-    ) -> Result<Reply<FetchResponse>, CallError> {
-        let shared = &self.shared;
-        let versions = caps::cap(
-            ApiKey::Fetch,
-            CapContext {
-                topic_id_unknown: fetch.without_ids,
-                ..CapContext::default()
-            },
+        let ours = caps::cap(ApiKey::Fetch, context);
+        let Some(version) = turn.versions.newest(ApiKey::Fetch, ours) else {
+            return Err(CallError::Unsupported {
+                address: core.lane.address().clone(),
+                api: ApiKey::Fetch,
+                ours,
+                theirs: turn.versions.range(ApiKey::Fetch),
+            });
+        };
+        let session = core.session.next_request(fetch.wanted, version);
+        let request = request(
+            &self.shared,
+            session,
+            version,
+            fetch.max_wait,
+            fetch.reserved,
         );
-        let prepare = |version| {
-            let session = self.session().next_request(fetch.wanted.clone(), version);
-            self.request(session, version, max_wait, fetch.reserved)
+        let client = turn.client_id.cloned();
+        let frame = frame::request(&request, version, turn.correlation_id, client)?;
+        core.last_token += 1;
+        let token = core.last_token;
+        core.phase = Phase::UnderWay(Flight {
+            token,
+            asked: fetch.asked,
+            version,
+            since: turn.now,
+            reservation,
+        });
+        Ok(Outgoing {
+            segments: frame.segments,
+            key: ApiKey::Fetch,
+            version,
+            deadline: turn.now + self.shared.cluster.config().net.request_timeout,
+            expects_answer: true,
+            token,
+        })
+    }
+
+    /// Takes in what the answer says besides the records that came before it was whole.
+    fn land(&self, flight: Flight, envelope: Bytes) {
+        let mut answer: FetchResponse = match decode(envelope, flight.version) {
+            Ok(answer) => answer,
+            Err(cause) => {
+                let address = self.core().lane.address().clone();
+                return self.fail(CallError::Malformed { address, cause });
+            }
         };
-        let deadline = shared.now() + shared.cluster.config().net.request_timeout;
-        let to = Target::Node(self.node);
-        let cluster = &shared.cluster;
-        cluster
-            .call_once_within(to, shared.lane, versions, prepare, deadline)
-            .await
-    }
-
-    fn request(
-        &self,
-        session: SessionRequest,
-        version: i16,
-        max_wait: Duration,
-        max_bytes: usize,
-    ) -> FetchRequest {
-        let mut topics = session.topics;
-        if version >= TOPIC_IDS_FROM {
-            topics.iter_mut().for_each(|topic| topic.topic = Str::new());
-        }
-        FetchRequest {
-            max_wait_ms: i32::try_from(max_wait.as_millis()).unwrap_or(i32::MAX),
-            min_bytes: self.shared.config.fetch_min_bytes,
-            max_bytes: i32::try_from(max_bytes).unwrap_or(i32::MAX),
-            session_id: session.session_id,
-            session_epoch: session.session_epoch,
-            topics,
-            forgotten_topics_data: session.forgotten,
-            ..FetchRequest::default()
-        }
-    }
-
-    fn take_in(&mut self, fetch: &Fetch, reply: Reply<FetchResponse>, reservation: Reservation) {
-        let mut answer = reply.message;
         let endpoints = std::mem::take(&mut answer.node_endpoints);
-        let found = self.session().handle_answer(answer);
+        let found = {
+            let mut core = self.core();
+            core.backoff.reset();
+            let (from, lane) = (core.lane.address(), core.lane.lane());
+            let cluster = &self.shared.cluster;
+            cluster.heed_throttle::<FetchRequest>(from, lane, &answer, flight.version);
+            core.session.handle_answer(answer)
+        };
         match found {
             Ok(answered) => {
-                self.backoff.reset();
                 let endpoints: Vec<BrokerInfo> = endpoints
                     .into_iter()
                     .filter_map(|endpoint| {
@@ -227,10 +250,10 @@ impl Fetcher {
                     .collect();
                 Intake {
                     shared: &self.shared,
-                    asked: &fetch.asked,
+                    asked: &flight.asked,
                     endpoints: &endpoints,
                 }
-                .take(answered, reservation);
+                .take(answered, flight.reservation);
             }
             Err(SessionFault::Throttled) => {}
             Err(fault) => self.session_failed(&fault),
@@ -238,7 +261,7 @@ impl Fetcher {
     }
 
     /// The answer as a whole is of no use: the next request is a full one.
-    fn session_failed(&mut self, fault: &SessionFault) {
+    fn session_failed(&self, fault: &SessionFault) {
         self.shared.report(&ConsumerEvent::SessionReset {
             node: self.node,
             reason: fault.to_string(),
@@ -250,57 +273,180 @@ impl Fetcher {
         }
     }
 
-    async fn fail(&mut self, error: CallError) {
-        let retry_in = self.backoff.next(self.shared.random());
+    /// A fetch failed as a whole, or could not be made.
+    fn fail(&self, error: CallError) {
+        let retry_in = {
+            let mut core = self.core();
+            core.session.handle_lost();
+            let retry_in = core.backoff.next(self.shared.random());
+            core.retry_at = Some(self.shared.now() + retry_in);
+            retry_in
+        };
+        if self.shared.with(|state| state.closed) {
+            return;
+        }
         self.shared.report(&ConsumerEvent::FetchFailed {
             node: self.node,
             reason: error.to_string(),
             retry_in,
         });
-        if error.is_fatal() {
+        if error.is_retriable() {
+            // The broker may not be where it was.
+            self.shared.cluster.refresh(RefreshReason::Disconnected);
+        } else {
             let node = self.node;
-            let fault = ConsumeError::Broker { node, cause: error };
+            let cause = error.into();
+            let fault = ConsumeError::Broker { node, cause };
             self.shared.with(|state| state.fail_broker(node, fault));
             self.shared.wake_user();
         }
-        let again = self.shared.now() + retry_in;
-        let shared = Arc::clone(&self.shared);
-        tokio::select! {
-            biased;
-            () = closed(&shared, &mut self.work) => {}
-            () = tokio::time::sleep_until(again.into()) => {}
-        }
+        self.shared.wake_driver(); // I3
     }
 
-    /// Tells the broker that the session is not used any more. A failure is no loss: the broker
-    /// drops idle sessions by itself.
-    async fn close_session(&mut self) -> bool {
-        let Some(session) = self.session().closing_request() else {
-            return false;
-        };
-        let shared = &self.shared;
-        let deadline = shared.now() + shared.cluster.config().net.request_timeout;
-        let prepare = |version| self.request(session, version, Duration::ZERO, 0);
-        let to = Target::Node(self.node);
-        let closed = shared
-            .cluster
-            .call_once(to, shared.lane, prepare, deadline)
-            .await;
-        closed.is_ok()
-    }
-
-    /// Nobody else holds this lock; it lets the request be built inside the call.
-    fn session(&self) -> std::sync::MutexGuard<'_, FetchSession> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Resolves when the consumer closes.
-async fn closed(shared: &Shared, work: &mut watch::Receiver<u64>) {
-    while !shared.with(|state| state.closed) {
-        if work.changed().await.is_err() {
+impl Outbox for Fetcher {
+    fn has_work(&self) -> bool {
+        let now = self.shared.now();
+        let core = self.core();
+        let free = matches!(core.phase, Phase::Free) && !core.leaving;
+        let waits = core.retry_at.is_some_and(|at| at > now);
+        drop(core);
+        let snapshot = self.shared.cluster.snapshot();
+        let (node, config) = (self.node, &self.shared.config);
+        let wants = || {
+            self.shared
+                .with(|state| state.wants(node, &snapshot, config, now))
+        };
+        free && !waits && wants()
+    }
+
+    fn take(&self, turn: &Turn<'_>) -> Option<Outgoing> {
+        let begun = {
+            let mut core = self.core();
+            let waits = core.retry_at.is_some_and(|at| at > turn.now);
+            if waits || core.leaving || !matches!(core.phase, Phase::Free) {
+                return None; // I1
+            }
+            core.retry_at = None;
+            let fetch = self.plan(&mut core, turn.now)?;
+            self.begin(&mut core, fetch, turn)
+        };
+        begun.map_err(|error| self.fail(error)).ok()
+    }
+
+    fn blocks(&self, token: u64) -> Option<FetchBlocks> {
+        match &self.core().phase {
+            Phase::UnderWay(flight) if flight.token == token => Some(FetchBlocks {
+                version: flight.version,
+                credit: flight.reservation.bytes,
+                pool: self.shared.blocks.clone(),
+            }),
+            _ => None,
+        }
+    }
+
+    fn part(&self, token: u64, part: FetchedPart) {
+        let (key, asked, reserved) = {
+            let mut core = self.core();
+            let Phase::UnderWay(flight) = &mut core.phase else {
+                return;
+            };
+            let Some((key, asked)) = flight.asked_for(&part).filter(|_| flight.token == token)
+            else {
+                return; // The envelope names it too, which ends the session.
+            };
+            let reserved = flight.reservation.bytes.min(part.records.len());
+            flight.reservation.bytes -= reserved;
+            if part.error_code == 0 {
+                // What else the answer says of it is known.
+                flight.asked.remove(&key);
+            }
+            (key, asked, reserved)
+        };
+        intake::take_part(&self.shared, &key, asked, part, reserved);
+    }
+
+    fn finish(&self, token: u64, outcome: Outcome) {
+        let (flight, address) = {
+            let mut core = self.core();
+            match std::mem::replace(&mut core.phase, Phase::Landed) {
+                Phase::UnderWay(flight) if flight.token == token => {
+                    (flight, core.lane.address().clone())
+                }
+                other => {
+                    core.phase = other;
+                    return;
+                }
+            }
+        };
+        let (api, now) = (ApiKey::Fetch, self.shared.now());
+        match outcome {
+            Outcome::Answer(envelope) => self.land(flight, envelope),
+            Outcome::TimedOut { sent } => self.fail(CallError::TimedOut {
+                address,
+                api,
+                sent,
+                ledger: Ledger::of_flight(now.saturating_duration_since(flight.since)),
+            }),
+            Outcome::Lost { sent, cause } => self.fail(CallError::Lost {
+                address,
+                api,
+                sent,
+                cause,
+            }),
+            // No other outcome has an answer to a request that expects one.
+            _ => self.core().session.handle_lost(),
+        }
+        let mut core = self.core();
+        core.phase = Phase::Free;
+        if core.leaving {
+            drop(core);
+            self.shared.wake_driver();
+        }
+    }
+
+    fn unreachable(&self, cause: &ConnectError) {
+        let core = self.core();
+        if core.leaving || !matches!(core.phase, Phase::Free) {
             return;
         }
+        let address = core.lane.address().clone();
+        drop(core);
+        let cause = cause.clone();
+        self.fail(CallError::Connect { address, cause });
+    }
+}
+
+impl fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fetcher({})", self.node)
+    }
+}
+
+pub(crate) fn request(
+    shared: &Shared,
+    session: SessionRequest,
+    version: i16,
+    max_wait: Duration,
+    max_bytes: usize,
+) -> FetchRequest {
+    let mut topics = session.topics;
+    if version >= TOPIC_IDS_FROM {
+        topics.iter_mut().for_each(|topic| topic.topic = Str::new());
+    }
+    FetchRequest {
+        max_wait_ms: i32::try_from(max_wait.as_millis()).unwrap_or(i32::MAX),
+        min_bytes: shared.config.fetch_min_bytes,
+        max_bytes: i32::try_from(max_bytes).unwrap_or(i32::MAX),
+        session_id: session.session_id,
+        session_epoch: session.session_epoch,
+        topics,
+        forgotten_topics_data: session.forgotten,
+        ..FetchRequest::default()
     }
 }
 
@@ -314,6 +460,5 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let bytes = self.bytes;
         self.shared.with(|state| state.unreserve(bytes));
-        self.shared.wake_tasks();
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use milena_codec::messages::fetch_response::PartitionData;
 use milena_codec::{Bytes, ErrorCode};
+use milena_net::FetchedPart;
 use milena_proto::fetch_session::{Answered, SessionKey};
 use milena_proto::position::{FetchFrom, survey};
 use milena_rpc::{BrokerInfo, RefreshReason};
@@ -15,7 +16,7 @@ use milena_rpc::{BrokerInfo, RefreshReason};
 use crate::fetcher::Reservation;
 use crate::record::Bounds;
 use crate::shared::Shared;
-use crate::slot::{Chunk, Fault};
+use crate::slot::{Chunk, Fault, Slot};
 use crate::state::State;
 use crate::{ConsumerEvent, TopicPartition};
 
@@ -66,14 +67,54 @@ pub(crate) fn meaning(code: ErrorCode) -> Meaning {
     }
 }
 
+/// Takes in records that came before the rest of their answer; `reserved` bytes of memory were set
+/// aside for them.
+pub(crate) fn take_part(
+    shared: &Shared,
+    key: &SessionKey,
+    asked: FetchFrom,
+    part: FetchedPart,
+    reserved: usize,
+) {
+    let (now, random) = (shared.now(), shared.random());
+    let name = TopicPartition {
+        topic: key.topic.clone(),
+        partition: key.partition,
+    };
+    let has_something = shared.with(|state| {
+        state.settle(reserved);
+        let slot = accepting(state, &name, key, asked);
+        if let Some(slot) = slot.filter(|_| part.error_code == 0) {
+            slot.unhold();
+            slot.high_watermark = Some(part.high_watermark);
+            let ends = (part.high_watermark, part.log_start_offset);
+            take_bytes(state, &name, asked, ends, part.records, (now, random));
+        } else {
+            let (partition, bytes) = (name, part.records.len());
+            state.event(ConsumerEvent::Dropped { partition, bytes }); // I2
+        }
+        state.has_something()
+    });
+    if has_something {
+        shared.wake_user();
+    }
+}
+
+/// The partition, if nothing has moved it since it was asked for.
+fn accepting<'a>(
+    state: &'a mut State,
+    name: &TopicPartition,
+    key: &SessionKey,
+    asked: FetchFrom,
+) -> Option<&'a mut Slot> {
+    let slot = state.slots.get_mut(name)?;
+    (slot.topic_id == key.topic_id && slot.core.accepts(asked)).then_some(slot)
+}
+
 impl Intake<'_> {
     /// Takes in all of an answer, then gives the reservation back.
     pub(crate) fn take(&self, answered: Vec<Answered>, reservation: Reservation) {
         let now = self.shared.now();
-        let with_records = answered
-            .iter()
-            .filter(|a| !records(&a.data).is_empty())
-            .count();
         let mut refresh = None;
         for Answered { key, data, .. } in answered {
             let Some(asked) = self.asked.get(&key) else {
@@ -87,14 +128,10 @@ impl Intake<'_> {
             if meaning(code) == Meaning::WaitForLeader && !self.take_hint(&name, &data) {
                 refresh = Some(code);
             }
-            let bytes = own(records(&data), with_records);
+            let bytes = records(&data);
             let random = self.shared.random();
             self.shared.with(|state| {
-                let same = state
-                    .slots
-                    .get(&name)
-                    .is_some_and(|slot| slot.topic_id == key.topic_id && slot.core.accepts(*asked));
-                if same {
+                if accepting(state, &name, &key, *asked).is_some() {
                     take_partition(state, &name, *asked, &data, bytes, (now, random));
                 } else if !bytes.is_empty() {
                     let (partition, bytes) = (name, bytes.len());
@@ -106,8 +143,9 @@ impl Intake<'_> {
         if let Some(code) = refresh {
             self.shared.cluster.refresh(RefreshReason::Error(code));
         }
-        self.shared.wake_tasks();
-        self.shared.wake_user();
+        if self.shared.with(|state| state.has_something()) {
+            self.shared.wake_user();
+        }
     }
 
     /// Whether the answer named a newer leader that can be asked at once.
@@ -133,16 +171,6 @@ fn records(data: &PartitionData) -> Bytes {
     data.records.clone().unwrap_or_default()
 }
 
-/// Bytes that pin nothing but themselves: an answer with several partitions is copied apart, so
-/// that one that is read slowly does not keep the others' memory.
-fn own(bytes: Bytes, partitions: usize) -> Bytes {
-    if partitions > 1 {
-        Bytes::copy_from_slice(&bytes)
-    } else {
-        bytes
-    }
-}
-
 fn take_partition(
     state: &mut State,
     name: &TopicPartition,
@@ -160,7 +188,8 @@ fn take_partition(
             slot.unhold();
             slot.high_watermark = Some(data.high_watermark);
             slot.note(now);
-            return take_bytes(state, name, asked, data, bytes, (now, random));
+            let ends = (data.high_watermark, data.log_start_offset);
+            return take_bytes(state, name, asked, ends, bytes, (now, random));
         }
         Meaning::OutOfRange => {
             slot.core.handle_out_of_range(asked);
@@ -169,8 +198,7 @@ fn take_partition(
             None
         }
         Meaning::Refused => {
-            state.fail(name, Fault::Refused(code), now);
-            return;
+            return state.fail(name, Fault::Refused(code), now);
         }
         wait => {
             let retry_in = slot.hold(now, random);
@@ -184,6 +212,7 @@ fn take_partition(
         }
     };
     slot.note(now);
+    state.call_driver();
     event.into_iter().for_each(|event| state.event(event));
 }
 
@@ -191,7 +220,7 @@ fn take_bytes(
     state: &mut State,
     name: &TopicPartition,
     asked: FetchFrom,
-    data: &PartitionData,
+    (high_watermark, log_start_offset): (i64, i64),
     bytes: Bytes,
     (now, random): (Instant, u64),
 ) {
@@ -209,13 +238,14 @@ fn take_bytes(
     if seen.next_offset == asked.offset && !seen.damaged {
         slot.hold(now, random);
         slot.note(now);
+        state.call_driver();
         let (partition, offset) = (name.clone(), asked.offset);
         return state.event(ConsumerEvent::NoProgress { partition, offset });
     }
     slot.core.handle_fetched(asked, &seen);
     let bounds = Bounds {
-        high_watermark: data.high_watermark,
-        log_start_offset: data.log_start_offset,
+        high_watermark,
+        log_start_offset,
         until: slot.core.stop_offset().unwrap_or(i64::MAX),
     };
     state.buffered = state.buffered.saturating_add(bytes.len());

@@ -15,13 +15,23 @@
 //! # }
 //! ```
 //!
+//! The path of a record: the lane's task reads each partition's part of a Fetch answer into a pooled
+//! block of its own and queues it under the assignment's token (`fetcher`, `intake`), while the rest
+//! of the answer is still on its way; it asks again as soon as the answer is taken in, if `plan` finds
+//! memory for it. Who calls `next_batch` takes a batch from the rotation (`state`, `slot`), checks and
+//! decompresses it, or has that done ahead of need (`check`, `consumer::handout`), and then the
+//! position moves. `driver` attaches fetchers to brokers and looks up what has to be known.
+//!
 //! - I1: a position moves when a record is handed out, never before, and nothing else moves it but
 //!   a seek and a broker's positive answer under a policy that allows it.
 //! - I2: one fetch is under way a broker; what is fetched and not handed out stays within the
 //!   memory share, save one answer's overshoot.
 //! - I3: what is handed out was checked; iterating it cannot fail. An error is one partition's, or
 //!   one broker's, and the others go on.
-//! - I4: every decision that skips, resets, drops or waits is a [`ConsumerEvent`].
+//! - I4: what is handed out keeps one partition's block alive: its part of one answer (at most
+//!   `max_partition_fetch_bytes`, unless a batch is larger), or one decompressed batch. Never a
+//!   whole answer.
+//! - I5: every decision that skips, resets, drops or waits is a [`ConsumerEvent`].
 //!
 //! Not for: consumer groups, transactions (`read_committed`), reading from followers, detecting a
 //! truncated log by leader epochs.

@@ -50,7 +50,7 @@ pub(crate) async fn look_up(shared: &Shared, node: i32, questions: Vec<Question>
         let random = shared.random();
         shared.with(|state| settle(state, question, outcome, (now, random)));
     }
-    shared.wake_tasks();
+    shared.wake_driver();
     shared.wake_user();
 }
 

@@ -1,6 +1,7 @@
 //! What one broker's fetcher asks for next, and how much memory that takes.
 //!
-//! - I1: a partition is fetched only while less than one answer's worth of it waits.
+//! - I1: a partition is fetched only while no more than one answer's worth of it waits: so the next
+//!   answer is on its way while the user reads the one before.
 //! - I2: the memory share is reserved before a fetch goes out. If it is full although the user
 //!   has nothing to read (all of it belongs to paused partitions), one small fetch goes out all
 //!   the same: the user never waits for memory that only the user could free.
@@ -26,8 +27,8 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 pub(crate) enum Plan {
     /// Fetch this.
     Fetch(Fetch),
-    /// Nothing until something changes or this moment comes.
-    Wait(Option<Instant>),
+    /// Nothing until something changes.
+    Wait,
     /// The broker leads no assigned partition.
     Leave,
 }
@@ -45,16 +46,17 @@ pub(crate) struct Fetch {
     pub(crate) without_ids: bool,
     /// Whether partitions were left out because enough of them waits to be read.
     pub(crate) left_out: bool,
+    /// How long the broker may wait for records.
+    pub(crate) max_wait: Duration,
 }
 
 impl State {
-    /// The next fetch from `node`; its memory is then reserved. `fetchers` share the memory.
+    /// The next fetch from `node`; its memory is then reserved.
     pub(crate) fn plan(
         &mut self,
         node: i32,
         snapshot: &Snapshot,
         config: &ConsumerConfig,
-        fetchers: usize,
         now: Instant,
     ) -> Plan {
         let mut fetch = Fetch {
@@ -63,19 +65,18 @@ impl State {
             reserved: 0,
             without_ids: false,
             left_out: false,
+            max_wait: Duration::ZERO,
         };
         let mut leads = false;
-        let mut retry_at: Option<Instant> = None;
         for slot in self.slots.values_mut() {
             let Some(leader) = leader_of(slot, snapshot).filter(|leader| leader.0 == node) else {
                 continue;
             };
             leads = true;
             let Some(from) = slot.fetch_from(now) else {
-                retry_at = retry_at.into_iter().chain(slot.retry_at(now)).min();
                 continue;
             };
-            if slot.buffered() >= config.partition_bytes() {
+            if slot.buffered() > config.partition_bytes() {
                 fetch.left_out = true; // I1
                 continue;
             }
@@ -97,26 +98,21 @@ impl State {
             return Plan::Leave;
         }
         if fetch.wanted.is_empty() {
-            return Plan::Wait(retry_at);
+            return Plan::Wait;
         }
-        match self.reserve(fetch.wanted.len(), config, fetchers) {
+        match self.reserve(fetch.wanted.len(), config) {
             Some(bytes) => {
                 fetch.reserved = bytes;
                 Plan::Fetch(fetch)
             }
-            None => Plan::Wait(retry_at),
+            None => Plan::Wait,
         }
     }
 
     /// Takes memory for one fetch of so many partitions. // I2
-    fn reserve(
-        &mut self,
-        partitions: usize,
-        config: &ConsumerConfig,
-        fetchers: usize,
-    ) -> Option<usize> {
+    fn reserve(&mut self, partitions: usize, config: &ConsumerConfig) -> Option<usize> {
         let one = config.partition_bytes();
-        let fair = config.fetch_memory / fetchers.max(1);
+        let fair = config.fetch_memory / self.fetchers.max(1);
         let largest = usize::try_from(config.fetch_max_bytes).unwrap_or(usize::MAX);
         let wish = one.saturating_mul(partitions).min(fair).min(largest).max(1);
         let used = self.buffered.saturating_add(self.reserved);
@@ -132,9 +128,31 @@ impl State {
         Some(bytes)
     }
 
+    /// Whether `node` leads a partition that can be fetched.
+    pub(crate) fn wants(
+        &self,
+        node: i32,
+        snapshot: &Snapshot,
+        config: &ConsumerConfig,
+        now: Instant,
+    ) -> bool {
+        !self.closed
+            && self.slots.values().any(|slot| {
+                slot.buffered() <= config.partition_bytes()
+                    && slot.fetch_from(now).is_some()
+                    && leader_of(slot, snapshot).is_some_and(|leader| leader.0 == node)
+            })
+    }
+
+    /// Reserved memory has become a partition's.
+    pub(crate) fn settle(&mut self, bytes: usize) {
+        self.reserved = self.reserved.saturating_sub(bytes);
+    }
+
     /// A fetch has ended, however it did.
     pub(crate) fn unreserve(&mut self, bytes: usize) {
         self.reserved = self.reserved.saturating_sub(bytes);
+        self.wake_hungry();
     }
 }
 

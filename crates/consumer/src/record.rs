@@ -6,7 +6,8 @@ use milena_records::{CheckedBatch, Headers, RecordSpan, Spans, TimestampType};
 
 /// A slice of one partition, checked before it was handed out: iterating it cannot fail.
 ///
-/// It keeps its own block of memory alive, nothing else. Cloning shares the block.
+/// It keeps one block of memory alive: what one answer brought of its partition, or the decompressed
+/// batch alone. Dropping it lets the block be used again. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub(crate) topic: Str,

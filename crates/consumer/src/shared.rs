@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use milena_net::Lane;
+use milena_net::{BlockPool, Lane, LaneHandle};
 use milena_proto::backoff::Backoff;
 use milena_rpc::Cluster;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::state::State;
 use crate::{ConsumerConfig, ConsumerEvent};
@@ -17,9 +17,11 @@ pub(crate) struct Shared {
     pub(crate) config: ConsumerConfig,
     /// The sockets for this consumer's fetches.
     pub(crate) lane: Lane,
+    /// What fetched and decompressed bytes lie in.
+    pub(crate) blocks: BlockPool,
     state: Mutex<State>,
-    /// Counts what the tasks should look at again.
-    work: watch::Sender<u64>,
+    /// Wakes the driver.
+    attention: Notify,
     /// Wakes the one who waits for a batch.
     ready: Notify,
 }
@@ -27,11 +29,12 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(cluster: Cluster, config: ConsumerConfig, lane: Lane) -> Arc<Self> {
         Arc::new(Self {
+            blocks: BlockPool::new(config.fetch_memory),
             cluster,
             config,
             lane,
             state: Mutex::default(),
-            work: watch::Sender::new(0),
+            attention: Notify::new(),
             ready: Notify::new(),
         })
     }
@@ -48,40 +51,39 @@ impl Shared {
         Backoff::new(self.config.retry_backoff, self.config.retry_backoff_max)
     }
 
-    /// Looks at the state, or changes it in ways that concern nobody else; freed memory does.
+    /// Looks at the state or changes it, and wakes those background tasks that the change concerns.
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
-        let drained = state.drained;
         let result = work(&mut state);
-        let freed = state.drained != drained;
-        let events = state.take_events();
+        let news = state.take_news();
         drop(state);
-        if freed {
-            self.wake_tasks();
+        if news.attention {
+            self.wake_driver();
         }
-        events.iter().for_each(|event| self.report(event));
+        news.freed.iter().for_each(LaneHandle::wake);
+        news.events.iter().for_each(|event| self.report(event));
         result
     }
 
-    /// Changes the state and wakes whoever waits for a change.
+    /// As [`with`](Self::with), for changes of the assignment: wakes whoever waits.
     pub(crate) fn change<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         let result = self.with(work);
-        self.wake_tasks();
-        self.ready.notify_one();
+        self.wake_driver();
+        self.wake_user();
         result
     }
 
-    pub(crate) fn wake_tasks(&self) {
-        self.work
-            .send_modify(|count| *count = count.wrapping_add(1));
+    pub(crate) fn wake_driver(&self) {
+        self.attention.notify_one();
+    }
+
+    /// Resolves once the driver was woken since the last time it did.
+    pub(crate) async fn attention(&self) {
+        self.attention.notified().await;
     }
 
     pub(crate) fn wake_user(&self) {
         self.ready.notify_one();
-    }
-
-    pub(crate) fn watch_work(&self) -> watch::Receiver<u64> {
-        self.work.subscribe()
     }
 
     /// Resolves once something may have come since the last time it did.

@@ -8,6 +8,7 @@ use milena_proto::backoff::Backoff;
 use milena_proto::position::{FetchFrom, OutOfRangeFault, Phase, Position, Token};
 use milena_records::{Batch, BatchError, Batches};
 
+use crate::check::is_compressed;
 use crate::record::Bounds;
 use crate::{Activity, ConsumeError, PartitionState, TopicPartition};
 
@@ -192,6 +193,16 @@ impl Slot {
             }
         }
         (None, freed)
+    }
+
+    /// Whether the next batch is a whole, compressed one before the end of reading.
+    pub(crate) fn is_worth_checking_ahead(&self) -> bool {
+        let chunk = self.chunks.front().filter(|_| !self.paused);
+        let Some(Ok(batch)) = chunk.and_then(|chunk| chunk.batches.clone().next()) else {
+            return false;
+        };
+        let end = self.core.stop_offset().unwrap_or(i64::MAX);
+        is_compressed(&batch) && batch.header().base_offset < end && !self.core.is_finished()
     }
 
     /// Drops all that was fetched; returns how many bytes.

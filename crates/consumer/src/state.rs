@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use milena_codec::Uuid;
+use milena_net::LaneHandle;
 use milena_proto::backoff::Backoff;
 use milena_proto::position::{OutOfRangePolicy, Position, Start, Stop, Token};
 
@@ -29,6 +30,16 @@ pub(crate) struct State {
     pub(crate) reserved: usize,
     /// How often memory was given back: what was left out of a fetch may fit into the next.
     pub(crate) drained: u64,
+    /// How many fetchers share the memory.
+    pub(crate) fetchers: usize,
+    /// By node, the lanes of fetchers that have nothing to ask until memory is given back.
+    hungry: BTreeMap<i32, LaneHandle>,
+    /// How much has to be given back before they are woken.
+    hunger: usize,
+    /// Lanes that were hungry before memory was given back.
+    freed: Vec<LaneHandle>,
+    /// Whether something has happened that the driver has to look at.
+    attention: bool,
     rotation: VecDeque<TopicPartition>,
     broker_faults: BTreeMap<i32, ConsumeError>,
     last_token: u64,
@@ -46,6 +57,16 @@ pub(crate) enum Turn {
     Nothing,
     /// Nothing ever again: closed, or all is read that was to be read.
     Over,
+}
+
+/// What a change of the state brings for others.
+#[derive(Debug)]
+pub(crate) struct News {
+    pub(crate) events: Vec<ConsumerEvent>,
+    /// The lanes that may have work again.
+    pub(crate) freed: Vec<LaneHandle>,
+    /// Whether the driver has to look.
+    pub(crate) attention: bool,
 }
 
 /// A batch as it was fetched.
@@ -167,8 +188,7 @@ impl State {
     /// Gives bytes back that will not be handed out.
     fn release(&mut self, name: &TopicPartition, bytes: usize) {
         if bytes > 0 {
-            self.buffered = self.buffered.saturating_sub(bytes);
-            self.drained += 1;
+            self.free(bytes, true);
             let partition = name.clone();
             self.events
                 .push(ConsumerEvent::Dropped { partition, bytes });
@@ -191,6 +211,25 @@ impl State {
         self.nothing()
     }
 
+    /// The next thing if it is a compressed batch, whose check is worth beginning before its turn.
+    /// Errors stay where they are, behind what was fetched before them.
+    pub(crate) fn turn_ahead(&mut self, now: Instant) -> Option<Raw> {
+        let name = self.rotation.front()?;
+        let slot = self.slots.get(name)?;
+        if self.closed || !self.broker_faults.is_empty() || !slot.is_worth_checking_ahead() {
+            return None;
+        }
+        match self.turn(now) {
+            Turn::Batch(raw) => Some(raw),
+            _ => None,
+        }
+    }
+
+    /// Whether a change within the same call of the lock has given memory to a hungry fetcher.
+    pub(crate) fn has_freed(&self) -> bool {
+        !self.freed.is_empty()
+    }
+
     fn visit(&mut self, name: &TopicPartition, now: Instant) -> Option<Turn> {
         let slot = self.slots.get_mut(name)?;
         slot.rotating = false;
@@ -204,16 +243,18 @@ impl State {
             return None;
         }
         let (taken, freed) = slot.take();
-        self.drained += u64::from(freed > 0);
-        self.buffered = self.buffered.saturating_sub(freed);
+        let emptied = slot.buffered() == 0;
         let Some(taken) = taken else {
+            self.free(freed, emptied);
+            let slot = self.slots.get_mut(name)?;
             let fault = slot.fault.take()?;
             let error = slot.error(fault);
             return Some(Turn::Error(self.stop(name, error, now)));
         };
+        slot.note(now);
         match taken.batch {
             Ok(batch) => {
-                slot.note(now);
+                self.free(freed, emptied);
                 self.rotate_in(name);
                 Some(Turn::Batch(Raw {
                     name: name.clone(),
@@ -231,6 +272,7 @@ impl State {
                     last_offset: damage.base_offset,
                     fault: damage.fault,
                 };
+                self.free(freed, emptied);
                 Some(Turn::Error(self.stop(name, error, now)))
             }
         }
@@ -295,6 +337,7 @@ impl State {
         }
         slot.core.advance(token, next, leader_epoch);
         slot.note(now);
+        self.attention |= slot.core.needs_lookup();
         true
     }
 
@@ -302,8 +345,45 @@ impl State {
         self.events.push(event);
     }
 
-    /// The events since the last call, to be reported outside the lock.
-    pub(crate) fn take_events(&mut self) -> Vec<ConsumerEvent> {
-        std::mem::take(&mut self.events)
+    /// Something has happened that the driver has to look at.
+    pub(crate) fn call_driver(&mut self) {
+        self.attention = true;
+    }
+
+    /// `lane` is to be woken when enough memory was given back.
+    pub(crate) fn await_memory(&mut self, node: i32, lane: LaneHandle) {
+        if self.hungry.is_empty() {
+            let readable = self.slots.values().filter(|slot| !slot.paused);
+            self.hunger = readable.map(Slot::buffered).sum::<usize>() / 2;
+        }
+        self.hungry.insert(node, lane);
+    }
+
+    /// Memory was given back. Fetchers that had none are woken when half of what there was to read is
+    /// read, so that one fetch asks for several partitions, or when a partition has nothing left.
+    fn free(&mut self, bytes: usize, emptied: bool) {
+        if bytes > 0 {
+            self.buffered = self.buffered.saturating_sub(bytes);
+            self.drained += 1;
+            self.hunger = self.hunger.saturating_sub(bytes);
+            if emptied || self.hunger == 0 {
+                self.wake_hungry();
+            }
+        }
+    }
+
+    /// There is memory again for who had none.
+    pub(crate) fn wake_hungry(&mut self) {
+        let hungry = std::mem::take(&mut self.hungry);
+        self.freed.extend(hungry.into_values());
+    }
+
+    /// What has to be done outside the lock.
+    pub(crate) fn take_news(&mut self) -> News {
+        News {
+            events: std::mem::take(&mut self.events),
+            freed: std::mem::take(&mut self.freed),
+            attention: std::mem::take(&mut self.attention),
+        }
     }
 }

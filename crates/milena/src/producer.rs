@@ -10,8 +10,8 @@ use crate::settings::{SettingError, Settings, put};
 
 pub use milena_producer::{
     Ack, Acks, CloseReport, Compression, DeliveryCause, DeliveryError, DeliveryReport, FailedBatch,
-    Fate, FlushError, Hook, Linger, Permit, Producer, ProducerConfig, ProducerEvent, Receipt, Record,
-    SendAllError, SendError, TopicHandle, TrySendError,
+    Fate, FlushError, Hook, Linger, Permit, Producer, ProducerConfig, ProducerEvent, Receipt,
+    Record, SendAllError, SendError, SendFuture, TopicHandle, TrySendError,
 };
 
 /// Settings of a [`Producer`] to be.
@@ -178,7 +178,10 @@ impl Settings {
         }
         let bytes = "a number of bytes";
         if self.value("linger.ms") != Some("adaptive") {
-            put(&mut config.linger, self.millis("linger.ms")?.map(Linger::Fixed));
+            put(
+                &mut config.linger,
+                self.millis("linger.ms")?.map(Linger::Fixed),
+            );
         }
         put(&mut config.batch_size, self.parsed("batch.size", bytes)?);
         put(

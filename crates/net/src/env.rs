@@ -70,6 +70,12 @@ pub trait Random: Send + Sync + Debug {
 pub trait Offload: Send + Sync + Debug {
     /// Runs `job` soon, at most once, not necessarily before returning.
     fn run(&self, job: Box<dyn FnOnce() + Send>);
+
+    /// How many jobs can run beside the tasks that move and use the data without taking their
+    /// processors away: work that could as well be done by those is worth handing over only then.
+    fn spare(&self) -> usize {
+        1
+    }
 }
 
 /// The outside world, as the client sees it. Clones share it.
@@ -188,6 +194,11 @@ impl Offload for ThreadOffload {
             Ok(runtime) => drop(runtime.spawn_blocking(job)),
             Err(_) => job(),
         }
+    }
+
+    /// All processors but two.
+    fn spare(&self) -> usize {
+        std::thread::available_parallelism().map_or(0, |all| all.get().saturating_sub(2))
     }
 }
 

@@ -135,6 +135,16 @@ pub struct Ledger {
     pub stage: Option<Stage>,
 }
 
+impl Ledger {
+    /// Of a request that an [`Outbox`](crate::Outbox) handed to an open connection.
+    pub fn of_flight(in_flight: Duration) -> Self {
+        Self {
+            in_flight,
+            ..Self::default()
+        }
+    }
+}
+
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = |d: Duration| d.as_secs_f64();

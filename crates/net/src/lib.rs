@@ -9,7 +9,8 @@
 //!   to itself.
 //! - I2: an answer belongs to the oldest unanswered request of its socket, or the socket is closed.
 //! - I3: `sent` in an error is false only if the broker cannot have received the whole request.
-//! - I4: nothing is allocated from a length that the peer declared.
+//! - I4: nothing is allocated from a length that the peer declared, beyond the credit of
+//!   [`FetchBlocks`].
 //! - I5: dropping a call's future leaves the socket sound.
 //! - I6: no task outlives the last [`Pool`].
 //!
@@ -42,7 +43,9 @@ pub use env::{
 };
 pub use error::{CallError, Ledger, LostCause};
 pub use lane::{Lane, LaneHandle};
-pub use milena_proto::wire::{BrokerVersions, Foreign, WireError};
+pub use milena_proto::wire::{
+    BlockPool, BrokerVersions, FetchBlocks, FetchedPart, Foreign, WireError,
+};
 pub use outbox::{Outbox, Outcome, Outgoing, Turn};
 pub use pool::{Pool, Reply};
 pub use tcp::{Resolver, SystemResolver, TcpConnector};

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use milena_codec::{ApiKey, Str};
-use milena_proto::wire::BrokerVersions;
+use milena_proto::wire::{BrokerVersions, FetchBlocks, FetchedPart};
 
 use crate::{ConnectError, LostCause};
 
@@ -25,6 +25,19 @@ pub trait Outbox: Send + Sync + Debug + 'static {
 
     /// What became of a request.
     fn finish(&self, token: u64, outcome: Outcome);
+
+    /// How to receive the answer to a Fetch request that `take` has just returned: `Some` if its
+    /// records are to come in blocks of their own, through [`part`](Self::part).
+    fn blocks(&self, token: u64) -> Option<FetchBlocks> {
+        let _ = token;
+        None
+    }
+
+    /// A partition's records have come. The rest of the answer, which has an empty field in their
+    /// place, is on its way; should it not come, what has come is no less valid.
+    fn part(&self, token: u64, part: FetchedPart) {
+        let _ = (token, part);
+    }
 
     /// The last byte of a request has been handed to the transport: from now on the broker may
     /// execute it.

@@ -5,6 +5,7 @@ mod hostile;
 mod lifecycle;
 mod opening;
 mod outboxes;
+mod parts;
 mod peer;
 mod real;
 mod sasl;

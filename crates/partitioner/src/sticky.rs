@@ -9,13 +9,18 @@
 //! Not for records with a key, and it does not yet avoid slow brokers.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The sticky choice of one topic.
-#[derive(Debug, Clone)]
+///
+/// Several threads may share one, without a lock; what they do at the same moment may then count
+/// once, so that a switch comes a little late.
+#[derive(Debug)]
 pub struct Sticky {
     switch_after: u32,
-    current: Option<i32>,
-    produced: u32,
+    /// The current partition plus one, 0 if there is none, in the upper half; the bytes that it
+    /// got in the lower.
+    state: AtomicU64,
 }
 
 impl Sticky {
@@ -24,8 +29,7 @@ impl Sticky {
     pub fn new(switch_after: u32) -> Self {
         Self {
             switch_after: switch_after.max(1),
-            current: None,
-            produced: 0,
+            state: AtomicU64::new(0),
         }
     }
 
@@ -34,18 +38,19 @@ impl Sticky {
     /// `available` names the partitions that have a leader; when it is empty, any of the topic's
     /// may be chosen. Both count only when a new choice is due, and only then is `random` called;
     /// it should be uniform over all of `u32`.
+    #[inline]
     pub fn partition(
-        &mut self,
+        &self,
         partition_count: NonZeroU32,
         available: &[i32],
         random: impl FnOnce() -> u32,
     ) -> i32 {
-        match self.current {
-            Some(partition) if partition.cast_unsigned() < partition_count.get() => partition,
+        let (current, _) = unpack(self.state.load(Ordering::Relaxed));
+        match current {
+            Some(partition) if partition < partition_count.get() => partition.cast_signed(),
             _ => {
                 let chosen = choose(partition_count, available, random());
-                self.current = Some(chosen);
-                self.produced = 0;
+                self.store(Some(chosen.cast_unsigned()), 0);
                 chosen
             }
         }
@@ -55,19 +60,42 @@ impl Sticky {
     ///
     /// `batch_ended` says that the partition has no open batch now. A switch waits for that, so
     /// that it does not leave a part-filled batch behind, but no longer than for twice the bytes.
-    pub fn handle_produced(&mut self, bytes: u32, batch_ended: bool) {
-        self.produced = self.produced.saturating_add(bytes);
-        let due = self.produced >= self.switch_after;
-        let overdue = self.produced >= self.switch_after.saturating_mul(2);
-        if overdue || (due && batch_ended) {
-            self.switch(); // I1
-        }
+    #[inline]
+    pub fn handle_produced(&self, bytes: u32, batch_ended: bool) {
+        let (current, produced) = unpack(self.state.load(Ordering::Relaxed));
+        let produced = produced.saturating_add(bytes);
+        let due = produced >= self.switch_after;
+        let overdue = produced >= self.switch_after.saturating_mul(2);
+        let stays = !overdue && !(due && batch_ended);
+        self.store(current.filter(|_| stays), produced); // I1
     }
 
     /// Chooses anew for the next record, for instance because the partition lost its leader.
-    pub fn switch(&mut self) {
-        self.current = None;
+    pub fn switch(&self) {
+        self.store(None, 0);
     }
+
+    #[inline]
+    fn store(&self, current: Option<u32>, produced: u32) {
+        let upper = current.map_or(0, |partition| u64::from(partition) + 1);
+        let state = upper << 32 | u64::from(produced);
+        self.state.store(state, Ordering::Relaxed);
+    }
+}
+
+impl Clone for Sticky {
+    fn clone(&self) -> Self {
+        Self {
+            switch_after: self.switch_after,
+            state: AtomicU64::new(self.state.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+#[inline]
+fn unpack(state: u64) -> (Option<u32>, u32) {
+    let (upper, produced) = ((state >> 32) as u32, state as u32);
+    (upper.checked_sub(1), produced)
 }
 
 fn choose(partition_count: NonZeroU32, available: &[i32], random: u32) -> i32 {

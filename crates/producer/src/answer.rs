@@ -138,7 +138,9 @@ impl Expected {
         let mut batches = BTreeMap::new();
         for sending in sent {
             let (name, id) = (&sending.partition.topic, sending.topic_id);
-            let known = topics.iter().position(|known| known.0 == *name && known.1 == id);
+            let known = topics
+                .iter()
+                .position(|known| known.0 == *name && known.1 == id);
             let topic = known.unwrap_or_else(|| {
                 topics.push((name.clone(), id));
                 topics.len() - 1

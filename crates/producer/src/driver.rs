@@ -165,7 +165,12 @@ impl Driver {
         let expired = |cell: &Arc<Cell>| cell.opened_at() <= limit;
         while let Some(oldest) = self.shared.accumulator.oldest().filter(expired) {
             oldest.owner().expire(&self.shared, now, limit);
-            if self.shared.accumulator.oldest().is_some_and(|next| next.id() == oldest.id()) {
+            if self
+                .shared
+                .accumulator
+                .oldest()
+                .is_some_and(|next| next.id() == oldest.id())
+            {
                 // It is being sealed, and comes back to its sealer.
                 return;
             }
@@ -188,7 +193,12 @@ impl Driver {
             expiry.max(now + SEALING)
         });
         let alarm = self.shared.alarms.next();
-        let times = [expiry, alarm, self.identification.retry_at(), Some(self.touch_at)];
+        let times = [
+            expiry,
+            alarm,
+            self.identification.retry_at(),
+            Some(self.touch_at),
+        ];
         times.into_iter().flatten().min()
     }
 }

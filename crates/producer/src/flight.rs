@@ -118,7 +118,10 @@ impl Flight {
 
     /// The size of the batch that would be sent next, if it is here.
     pub(crate) fn next_size(&self) -> Option<usize> {
-        let next = self.batches.values().find(|travelling| travelling.is_idle())?;
+        let next = self
+            .batches
+            .values()
+            .find(|travelling| travelling.is_idle())?;
         Some(next.batch.sealed().len())
     }
 
@@ -222,9 +225,11 @@ impl Flight {
                 Event::Retry { id } => {
                     let attempts = self.batches.get(&id).map(|travelling| travelling.attempts);
                     let cause = self.last_error.clone();
-                    settled.extend(attempts.zip(cause).map(|(attempts, cause)| {
-                        Settled::Retry { attempts, cause }
-                    }));
+                    settled.extend(
+                        attempts
+                            .zip(cause)
+                            .map(|(attempts, cause)| Settled::Retry { attempts, cause }),
+                    );
                 }
                 Event::Failed { id, fate, because } => {
                     settled.extend(self.batches.remove(&id).map(|travelling| Settled::Failed {
@@ -303,7 +308,9 @@ impl Travelling {
         last: Option<&LastError>,
     ) -> DeliveryCause {
         let opened = self.batch.opened_at();
-        let running = self.current.map(|begun| now.saturating_duration_since(begun));
+        let running = self
+            .current
+            .map(|begun| now.saturating_duration_since(begun));
         let attempts = self.in_attempts + running.unwrap_or_default();
         let first = self.first.unwrap_or(now);
         let queued = first.saturating_duration_since(opened);

@@ -19,15 +19,18 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use milena_accumulator::Front;
 use milena_codec::{ApiKey, Uuid, frame};
-use milena_net::{Address, ConnectError, Lane, LaneHandle, Outbox, Outcome, Outgoing, Turn as Slot};
+use milena_net::{
+    Address, ConnectError, Lane, LaneHandle, Outbox, Outcome, Outgoing, Turn as Slot,
+};
 use milena_proto::sequencer::{Acks, AttemptId, BatchId, Identity};
+use milena_records::Stamp;
 use milena_rpc::caps::{self, CapContext};
 use milena_rpc::{CallError, RefreshReason, Snapshot, address_of};
 
 use crate::failed::{DeliveryCause, LastError};
 use crate::flight::{Flight, Prepared, Travelling};
 use crate::partition::{Partition, Turn};
-use crate::shared::{Obstacle, Phase, Shared, lock};
+use crate::shared::{ClosedBatch, Obstacle, Phase, Shared, lock};
 use crate::wire::{PartitionBatch, Produce, TopicBatches};
 use crate::{ProducerEvent, answer};
 
@@ -76,6 +79,15 @@ enum Looked {
     Moved,
     /// It waits for something that puts it in line again.
     Nothing,
+    /// It has to wait for a while: lingers, or pauses before the next attempt.
+    Lingers,
+}
+
+/// What is next of a partition.
+enum Next {
+    Looked(Looked),
+    /// To be sealed first, without the partition's lock.
+    Seal(Box<ClosedBatch>),
 }
 
 /// What all looks for one request share.
@@ -105,7 +117,9 @@ impl Shared {
             Err(error) => {
                 partition.flag(turn).store(false, Ordering::Release);
                 let error = Arc::new(error);
-                partition.fail(self, Travelling::is_idle, |_| DeliveryCause::Call(Arc::clone(&error)));
+                partition.fail(self, Travelling::is_idle, |_| {
+                    DeliveryCause::Call(Arc::clone(&error))
+                });
             }
         }
     }
@@ -197,7 +211,9 @@ impl LeaderOutbox {
         let mut state = lock(&self.state);
         let (partition, turn) = match state.ready.pop_front() {
             Some(partition) => (partition, Turn::Now),
-            None if look.quiet || look.haste == Some(Turn::Now) => (state.patient.pop_front()?, Turn::WhenQuiet),
+            None if look.quiet || look.haste == Some(Turn::Now) => {
+                (state.patient.pop_front()?, Turn::WhenQuiet)
+            }
             None => return None,
         };
         partition.flag(turn).store(false, Ordering::Release); // I2
@@ -227,14 +243,17 @@ impl LeaderOutbox {
                 }
                 // Lined up later: what it sees then may be newer than this request's view.
                 Looked::Moved => moved.push(partition),
+                // Its alarm may have rung since `look.now` was read, and nobody would tell again.
+                Looked::Lingers => again.push(partition),
                 Looked::Nothing => {}
             }
         }
         for partition in moved {
             look.shared.schedule(&partition, Turn::Now);
         }
+        let now = look.shared.now();
         for partition in again {
-            if let Some(turn) = partition.wants(look.shared, look.now) {
+            if let Some(turn) = partition.wants(look.shared, now) {
                 look.shared.schedule(&partition, turn);
             }
         }
@@ -255,11 +274,27 @@ impl LeaderOutbox {
             return Looked::TooLarge; // I1
         }
         if topic_id != Uuid::ZERO
-            && flight.topic_id.replace(topic_id).is_some_and(|old| old != topic_id)
+            && flight
+                .topic_id
+                .replace(topic_id)
+                .is_some_and(|old| old != topic_id)
         {
             flight.replace_topic(&mut settled);
         }
-        let looked = self.next_of(partition, &mut flight, look, room);
+        let looked = loop {
+            match self.next_of(partition, &mut flight, look, room) {
+                Next::Looked(looked) => break looked,
+                Next::Seal(closed) => {
+                    // Sealing takes its time, and may fail the batch.
+                    drop(flight);
+                    let sealed = look.shared.seal_if_quick(closed);
+                    flight = lock(&partition.flight);
+                    if sealed.is_none() {
+                        break Looked::Nothing;
+                    }
+                }
+            }
+        };
         let moved = match (&looked, flight.leader) {
             (Looked::Sending(_), Some(from)) if from != self.node => Some(from),
             _ => None,
@@ -288,67 +323,80 @@ impl LeaderOutbox {
         flight: &mut Flight,
         look: &Look<'_>,
         room: usize,
-    ) -> Looked {
+    ) -> Next {
         if flight.paused_until(look.now).is_some() {
-            return Looked::Nothing; // its alarm is set
+            return Next::Looked(Looked::Lingers);
         }
-        if flight.next_size().or_else(|| front_size(partition)).is_some_and(|size| size > room) {
-            return Looked::TooLarge;
+        let size = flight.next_size().or_else(|| front_size(partition));
+        if size.is_some_and(|size| size > room) {
+            return Next::Looked(Looked::TooLarge);
         }
         loop {
-            match flight.next(look.identity, self.node, look.now) {
+            let looked = match flight.next(look.identity, self.node, look.now) {
                 Prepared::Send(attempt, id, stamp) => {
-                    let Some(batch) = flight.batch(id) else {
-                        return Looked::Nothing;
-                    };
-                    let sealed = batch.sealed();
-                    let header = Bytes::copy_from_slice(&sealed.header(stamp));
-                    let pieces = std::iter::once(header).chain(sealed.segments().cloned());
-                    return Looked::Sending(Sending {
-                        partition: Arc::clone(partition),
-                        topic_id: flight.topic_id.unwrap_or(Uuid::ZERO),
-                        id,
-                        attempt,
-                        size: sealed.len(),
-                        records: sealed.count(),
-                        pieces: pieces.collect(),
-                    });
+                    sending(partition, flight, (id, attempt), stamp)
                 }
-                Prepared::Empty => match self.next_sealed(partition, look) {
-                    Some(batch) => flight.push(batch),
-                    None => return Looked::Nothing,
-                },
-                Prepared::Wait => return Looked::Nothing,
+                Prepared::Empty => {
+                    if let Some(batch) = partition.queue.pop_sealed() {
+                        flight.push(batch);
+                        continue;
+                    }
+                    let due = |opened_at| look.is_due(opened_at);
+                    match partition.queue.close_front(due) {
+                        Some(closed) => return Next::Seal(closed),
+                        None => match partition.queue.front() {
+                            Front::Open { .. } => Looked::Lingers,
+                            _ => Looked::Nothing,
+                        },
+                    }
+                }
+                Prepared::Wait => Looked::Nothing,
                 Prepared::NeedsIdentity { exhausted } => {
-                    look.shared
-                        .stall(partition, Obstacle::NoIdentity { exhausted });
-                    return Looked::Nothing;
+                    let obstacle = Obstacle::NoIdentity { exhausted };
+                    look.shared.stall(partition, obstacle);
+                    Looked::Nothing
                 }
-            }
+            };
+            return Next::Looked(looked);
         }
     }
+}
 
-    /// The queue's next batch if it is sealed, or can be at once.
-    fn next_sealed(
-        &self,
-        partition: &Arc<Partition>,
-        look: &Look<'_>,
-    ) -> Option<crate::shared::Batch> {
-        if let Some(batch) = partition.queue.pop_sealed() {
-            return Some(batch);
-        }
-        let linger = look.shared.config.linger.time();
-        let due = |opened_at: Instant| match (look.haste, linger) {
+impl Look<'_> {
+    /// Whether a batch opened then need not wait for more records.
+    fn is_due(&self, opened_at: Instant) -> bool {
+        match (self.haste, self.shared.config.linger.time()) {
             (Some(Turn::Now), _) => true,
-            (_, None) => look.quiet,
+            (_, None) => self.quiet,
             (haste, Some(linger)) => {
-                opened_at + linger <= look.now || (haste.is_some() && look.quiet)
+                opened_at + linger <= self.now || (haste.is_some() && self.quiet)
             }
-        };
-        let closed = partition.queue.close_front(due)?;
-        look.shared.seal(closed);
-        partition.queue.pop_sealed()
+        }
     }
+}
+
+/// A batch whose attempt has begun.
+fn sending(
+    partition: &Arc<Partition>,
+    flight: &Flight,
+    (id, attempt): (BatchId, AttemptId),
+    stamp: Stamp,
+) -> Looked {
+    let Some(batch) = flight.batch(id) else {
+        return Looked::Nothing;
+    };
+    let sealed = batch.sealed();
+    let header = Bytes::copy_from_slice(&sealed.header(stamp));
+    let pieces = std::iter::once(header).chain(sealed.segments().cloned());
+    Looked::Sending(Sending {
+        partition: Arc::clone(partition),
+        topic_id: flight.topic_id.unwrap_or(Uuid::ZERO),
+        id,
+        attempt,
+        size: sealed.len(),
+        records: sealed.count(),
+        pieces: pieces.collect(),
+    })
 }
 
 fn front_size(partition: &Partition) -> Option<usize> {
@@ -419,7 +467,9 @@ impl Outbox for LeaderOutbox {
             if cause.is_retriable() {
                 lock(&partition.flight).last_error = Some(LastError::Call(Arc::clone(&error)));
             } else {
-                partition.fail(&shared, Travelling::is_idle, |_| DeliveryCause::Call(Arc::clone(&error)));
+                partition.fail(&shared, Travelling::is_idle, |_| {
+                    DeliveryCause::Call(Arc::clone(&error))
+                });
             }
         }
         shared.cluster.refresh(RefreshReason::Disconnected);

@@ -64,8 +64,14 @@ impl Partition {
 
     /// When it wants a turn next, if it has anything to send.
     pub(crate) fn wants(&self, shared: &Shared, now: Instant) -> Option<Turn> {
-        if lock(&self.flight).has_retry(now) {
-            return Some(Turn::Now);
+        {
+            let flight = lock(&self.flight);
+            if flight.paused_until(now).is_some() {
+                return None; // its alarm is set
+            }
+            if flight.has_retry(now) {
+                return Some(Turn::Now);
+            }
         }
         match self.queue.front() {
             Front::Empty | Front::Sealing => None,
@@ -97,7 +103,8 @@ impl Partition {
         };
         shared.settle(self, settled);
         for drained in self.queue.drain(Some(limit)) {
-            let cause = DeliveryCause::timed_out_in_queue(shared.config.delivery_timeout, last.as_ref());
+            let cause =
+                DeliveryCause::timed_out_in_queue(shared.config.delivery_timeout, last.as_ref());
             fail_drained(shared, drained, cause);
         }
     }
@@ -129,11 +136,7 @@ impl Partition {
     }
 }
 
-fn fail_drained(
-    shared: &Shared,
-    drained: Drained<Outcome, Arc<Partition>>,
-    cause: DeliveryCause,
-) {
+fn fail_drained(shared: &Shared, drained: Drained<Outcome, Arc<Partition>>, cause: DeliveryCause) {
     match drained {
         Drained::Closed(closed) => shared.fail_unsealed_batch(*closed, cause),
         Drained::Sealed(batch) => shared.fail_unsent(&batch, cause),

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use milena_accumulator::{Refused, Reservation, Reserve};
+use milena_partitioner::Sticky;
 use milena_records::HEADER_LEN;
 use milena_rpc::{AutoCreate, Cluster};
 use tokio::task::JoinHandle;
@@ -18,16 +19,14 @@ use crate::driver::Driver;
 use crate::failed::DeliveryCause;
 use crate::flight::Travelling;
 use crate::partition::{Partition, Turn};
-use crate::record::Destination;
-use crate::shared::{Phase, Shared, lock};
-use crate::topic::{Local, TopicState, choose};
+use crate::record::{Destination, RECORD_OVERHEAD};
+use crate::send::SendFuture;
+use crate::shared::{Opened, Phase, Shared, lock};
+use crate::topic::{TopicState, View, choose};
 use crate::{
     CloseReport, ConfigError, DeliveryReport, FlushError, ProducerConfig, Receipt, Record,
     SendAllError, SendError, TopicHandle, TrySendError,
 };
-
-/// What a record adds to its key, value and headers at most: lengths, deltas, attributes.
-const RECORD_OVERHEAD: usize = 36;
 
 /// Sends records. Clones share everything; use one producer for many tasks.
 ///
@@ -54,7 +53,7 @@ pub struct Permit {
 }
 
 /// Why a record cannot be taken in now.
-enum Blocked {
+pub(crate) enum Blocked {
     Metadata,
     Room(usize),
     Refused(SendError),
@@ -87,17 +86,9 @@ impl Producer {
     ///
     /// # Cancel safety
     /// Dropping the future before it is ready accepts nothing.
-    pub async fn send(&self, record: Record<'_>) -> Result<Receipt, SendError> {
-        let crowded = &self.shared().crowded;
-        if crowded.load(Ordering::Relaxed) {
-            // On a current-thread runtime a loop of sends has to let the sockets' tasks run.
-            crowded.store(false, Ordering::Relaxed);
-            tokio::task::yield_now().await;
-        }
-        match self.accept(&record, &mut None) {
-            Ok(receipt) => Ok(receipt),
-            Err(blocked) => self.send_waiting(&record, blocked).await,
-        }
+    #[inline]
+    pub fn send<'a>(&'a self, record: Record<'a>) -> SendFuture<'a> {
+        SendFuture::new(self, record)
     }
 
     /// As [`Producer::send`], but never waits.
@@ -243,7 +234,8 @@ impl Producer {
         &self.shared().config
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    #[inline]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
 
@@ -257,8 +249,7 @@ impl Producer {
         }
     }
 
-    #[cold]
-    async fn send_waiting(
+    pub(crate) async fn send_waiting(
         &self,
         record: &Record<'_>,
         mut blocked: Blocked,
@@ -324,7 +315,7 @@ impl Producer {
 
     /// Accepts a record if that needs no waiting.
     #[inline]
-    fn accept(
+    pub(crate) fn accept(
         &self,
         record: &Record<'_>,
         reserved: &mut Option<Reservation>,
@@ -332,67 +323,70 @@ impl Producer {
         let shared = self.shared();
         match record.to {
             Destination::Handle(handle) if handle.producer == shared.id => {
-                self.accept_at(record, &handle.topic, &handle.local, reserved)
+                if let Some(view) = handle.own_view() {
+                    return self.accept_at(record, (&handle.topic, view, &handle.sticky), reserved);
+                }
+                let view = handle.topic.view().ok_or(Blocked::Metadata)?;
+                self.accept_at(record, (&handle.topic, &view, &handle.sticky), reserved)
             }
             _ => {
                 let topic = shared.topic(record.topic());
-                self.accept_at(record, &topic, &topic.local, reserved)
+                let view = topic.view().ok_or(Blocked::Metadata)?;
+                self.accept_at(record, (&topic, &view, &topic.sticky), reserved)
             }
         }
     }
 
-    #[inline]
     fn accept_at(
         &self,
         record: &Record<'_>,
-        topic: &TopicState,
-        local: &Mutex<Local>,
+        (topic, view, sticky): (&TopicState, &View, &Sticky),
         reserved: &mut Option<Reservation>,
     ) -> Result<Receipt, Blocked> {
         let shared = self.shared();
         let env = shared.cluster.env();
-        let timestamp = record
-            .timestamp
-            .unwrap_or_else(|| env.clock.coarse_wall_millis());
-        let parts = record.parts(timestamp);
-        self.check_size(&topic.name, parts.max_encoded_len() + HEADER_LEN)
-            .map_err(Blocked::Refused)?;
-        let mut local = lock(local);
-        let (Some(view), sticky) = local.look(topic) else {
-            return Err(Blocked::Metadata);
+        let timestamp = match record.timestamp {
+            Some(timestamp) => timestamp,
+            None => env.clock.coarse_wall_millis(),
         };
+        let parts = record.parts(timestamp);
+        if record.size_hint() > self.largest_record() {
+            self.check_size(&topic.name, parts.max_encoded_len() + HEADER_LEN)
+                .map_err(Blocked::Refused)?;
+        }
         let index = choose(record, view, sticky, || env.random.next_u64());
         let partition = view.partition(index, || shared.partition(topic, index));
         let partition = partition.ok_or(Blocked::Metadata)?;
-        let accepted = partition
+        let accepted = match partition
             .queue
             .append(&parts, partition, || env.now(), reserved)
-            .map_err(|refused| blocked(refused, topic, parts.max_encoded_len()))?;
-        let (opened, closed) = (accepted.opened, accepted.closed);
+        {
+            Ok(accepted) => accepted,
+            Err(refused) => return Err(blocked(refused, topic, parts.max_encoded_len())),
+        };
         if record.is_keyless() {
-            let size = u32::try_from(accepted.size).unwrap_or(u32::MAX);
-            sticky.handle_produced(size, closed.is_some());
+            let ended = accepted.opened.as_ref();
+            let ended = ended.is_some_and(|opened| opened.closed.is_some());
+            sticky.handle_produced(accepted.size, ended);
         }
-        if opened || closed.is_some() {
-            let partition = Arc::clone(partition);
-            drop(local);
+        if let Some(opened) = accepted.opened {
             topic.used.store(true, Ordering::Relaxed);
-            if let Some(closed) = closed {
-                shared.crowded.store(true, Ordering::Relaxed);
-                shared.seal(closed);
-            }
-            shared.batch_opened(&partition, accepted.cell.opened_at());
+            shared.batch_opened(partition, accepted.cell.opened_at(), *opened);
         }
         Ok(Receipt::new(accepted.cell, accepted.index, timestamp))
     }
 
     #[inline]
-    fn check_size(&self, topic: &str, size: usize) -> Result<(), SendError> {
+    fn largest_record(&self) -> usize {
         let config = &self.shared().config;
-        if size <= config.max_request_size.min(config.buffer_memory) {
+        config.max_request_size.min(config.buffer_memory)
+    }
+
+    fn check_size(&self, topic: &str, size: usize) -> Result<(), SendError> {
+        if size <= self.largest_record() {
             return Ok(());
         }
-        Err(too_large(config, topic, size))
+        Err(too_large(self.config(), topic, size))
     }
 }
 
@@ -416,8 +410,13 @@ impl Permit {
 }
 
 impl Shared {
-    /// A batch was opened: sees to it that it goes when it is due.
-    fn batch_opened(self: &Arc<Self>, partition: &Arc<Partition>, at: Instant) {
+    /// A batch was opened: sees to it that it goes when it is due, and the one before at once.
+    #[cold]
+    fn batch_opened(self: &Arc<Self>, partition: &Arc<Partition>, at: Instant, opened: Opened) {
+        if let Some(closed) = opened.closed {
+            self.crowded.store(true, Ordering::Relaxed);
+            self.seal(closed);
+        }
         match self.config.linger.time() {
             _ if self.haste() == Some(Turn::Now) => self.schedule(partition, Turn::Now),
             None => self.schedule(partition, Turn::WhenQuiet),

@@ -12,12 +12,10 @@ use crate::shared::{Cell, Outcome};
 use crate::{DeliveryError, FailedBatch};
 
 /// A record's acknowledgement.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ack {
-    /// The topic.
-    pub topic: Str,
-    /// The partition.
+    /// The partition; the topic is the [`Receipt`]'s.
     pub partition: i32,
     /// The record's offset; `None` with acks 0, and where the broker knows only that it was
     /// written before.
@@ -63,16 +61,18 @@ impl Receipt {
 
     /// The outcome, if it is known already.
     pub fn outcome(&self) -> Option<Result<Ack, DeliveryError>> {
-        self.cell.outcome(self.index).map(|outcome| self.read(outcome))
+        self.cell
+            .outcome(self.index)
+            .map(|outcome| self.read(outcome))
     }
 
+    #[inline]
     fn read(&self, outcome: &Outcome) -> Result<Ack, DeliveryError> {
         match outcome {
             Outcome::Acknowledged {
                 base_offset,
                 log_append_time,
             } => Ok(Ack {
-                topic: self.topic().clone(),
                 partition: self.partition(),
                 offset: base_offset.map(|base| base + i64::from(self.index)),
                 timestamp: log_append_time.unwrap_or(self.timestamp),
@@ -81,6 +81,7 @@ impl Receipt {
         }
     }
 
+    #[cold]
     fn failed(&self, batch: &Arc<FailedBatch>) -> DeliveryError {
         DeliveryError {
             batch: Arc::clone(batch),
@@ -92,6 +93,7 @@ impl Receipt {
 impl Future for Receipt {
     type Output = Result<Ack, DeliveryError>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         match this.cell.poll(this.index, &mut this.slot, context) {
@@ -102,6 +104,7 @@ impl Future for Receipt {
 }
 
 impl Drop for Receipt {
+    #[inline]
     fn drop(&mut self) {
         self.cell.forget(&mut self.slot);
     }

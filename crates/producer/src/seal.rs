@@ -30,18 +30,27 @@ struct State {
 }
 
 impl Shared {
-    /// Seals a batch, puts it into its place and its partition in line; large ones a little later.
+    /// Seals a batch and puts its partition in line, at once or a little later.
     pub(crate) fn seal(self: &Arc<Self>, closed: Box<ClosedBatch>) {
+        if let Some(partition) = self.seal_if_quick(closed) {
+            self.schedule(&partition, Turn::Now);
+        }
+    }
+
+    /// Seals a batch at once if that is quick, and returns its partition, which has something to
+    /// send then. Otherwise the partition gets in line a little later.
+    pub(crate) fn seal_if_quick(
+        self: &Arc<Self>,
+        closed: Box<ClosedBatch>,
+    ) -> Option<Arc<Partition>> {
         let job = Job {
             shared: Arc::clone(self),
             closed: Some(closed),
         };
         if job.is_quick() {
-            job.run();
-            return;
+            return job.run();
         }
-        let sealers = &self.sealers;
-        let mut state = lock(&sealers.state);
+        let mut state = lock(&self.sealers.state);
         state.waiting.push_back(job);
         let most = available_parallelism().map_or(1, usize::from);
         if state.running < most {
@@ -54,6 +63,7 @@ impl Shared {
             let offload = &self.cluster.env().offload;
             offload.run(Box::new(move || worker.run()));
         }
+        None
     }
 }
 
@@ -66,7 +76,9 @@ struct Worker {
 impl Worker {
     fn run(&mut self) {
         while let Some(job) = self.next() {
-            job.run();
+            if let Some(partition) = job.run() {
+                self.shared.schedule(&partition, Turn::Now);
+            }
         }
     }
 
@@ -110,10 +122,9 @@ impl Job {
         self.shared.config.compression == Compression::None || size <= QUICK
     }
 
-    fn run(mut self) {
-        let Some(closed) = self.closed.take() else {
-            return;
-        };
+    /// Seals the batch and puts it into its place. Returns its partition if its queue has changed.
+    fn run(mut self) -> Option<Arc<Partition>> {
+        let closed = self.closed.take()?;
         let shared = &self.shared;
         let records = closed.records();
         let partition = Arc::clone(closed.cell().owner());
@@ -121,17 +132,17 @@ impl Job {
         match closed.seal(&mut compressor) {
             Ok(batch) => {
                 lock(&shared.sealers.state).compressors.push(compressor);
-                match partition.queue.put_sealed(batch) {
-                    Ok(()) => shared.schedule(&partition, Turn::Now),
-                    Err(batch) => shared.fail_unsent(&batch, given_up(shared)),
+                if let Err(batch) = partition.queue.put_sealed(batch) {
+                    shared.fail_unsent(&batch, given_up(shared));
+                    return None;
                 }
             }
             Err((error, cell)) => {
                 partition.queue.forget_sealing(cell.id());
                 shared.fail_cell(&cell, records, DeliveryCause::Compression(error));
-                shared.schedule(&partition, Turn::Now);
             }
         }
+        Some(partition)
     }
 }
 

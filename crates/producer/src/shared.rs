@@ -23,6 +23,7 @@ use crate::{DeliveryReport, ProducerConfig, ProducerEvent};
 pub(crate) type Cell = milena_accumulator::Cell<Outcome, Arc<Partition>>;
 pub(crate) type Queue = milena_accumulator::Queue<Outcome, Arc<Partition>>;
 pub(crate) type Batch = milena_accumulator::Batch<Outcome, Arc<Partition>>;
+pub(crate) type Opened = milena_accumulator::Opened<Outcome, Arc<Partition>>;
 pub(crate) type ClosedBatch = milena_accumulator::ClosedBatch<Outcome, Arc<Partition>>;
 
 /// What became of a batch.
@@ -54,7 +55,9 @@ pub(crate) struct Stalled {
 pub(crate) enum Obstacle {
     NoLeader,
     /// No producer id, or only one whose epochs are used up.
-    NoIdentity { exhausted: Option<i64> },
+    NoIdentity {
+        exhausted: Option<i64>,
+    },
 }
 
 pub(crate) struct Shared {

@@ -15,9 +15,9 @@ use milena_codec::Str;
 use milena_partitioner::{Sticky, for_key};
 use milena_rpc::Topic;
 
+use crate::Record;
 use crate::partition::Partition;
 use crate::shared::lock;
-use crate::Record;
 
 /// A topic, its name resolved once: the fastest way to send to it. Give it to
 /// [`Record::to`](crate::Record::to) instead of the name.
@@ -29,16 +29,30 @@ pub struct TopicHandle {
     pub(crate) topic: Arc<TopicState>,
     /// The producer it belongs to.
     pub(crate) producer: u64,
-    pub(crate) local: Mutex<Local>,
+    /// The view when the handle was made, with its version: used without a lock for as long as it
+    /// is the newest one.
+    view: Option<Arc<View>>,
+    version: u64,
+    pub(crate) sticky: Sticky,
 }
 
 impl TopicHandle {
     pub(crate) fn new(topic: Arc<TopicState>, producer: u64) -> Self {
+        let (version, view) = topic.versioned();
         Self {
-            local: Mutex::new(Local::new(topic.batch_size)),
+            view,
+            version,
+            sticky: Sticky::new(topic.batch_size),
             topic,
             producer,
         }
+    }
+
+    /// The newest view, if it is the handle's own. // I2
+    #[inline]
+    pub(crate) fn own_view(&self) -> Option<&Arc<View>> {
+        let version = self.topic.version.load(Ordering::Acquire);
+        self.view.as_ref().filter(|_| version == self.version)
     }
 
     /// The topic's name.
@@ -49,7 +63,7 @@ impl TopicHandle {
     /// How many partitions the topic has, as far as is known: `None` while it is not looked up.
     pub fn partitions(&self) -> Option<usize> {
         let view = self.topic.view();
-        view.map(|view| view.topic.partitions.len())
+        view.map(|view| view.len())
     }
 }
 
@@ -76,24 +90,20 @@ pub(crate) struct TopicState {
     version: AtomicU64,
     /// Whether it was sent to since somebody looked.
     pub(crate) used: AtomicBool,
-    /// For those who send by name.
-    pub(crate) local: Mutex<Local>,
+    /// The choice of those who send by name.
+    pub(crate) sticky: Sticky,
 }
 
 /// What the metadata says of the topic, and its partitions as far as they are used.
+///
+/// It is replaced when what it says has changed: a partition was added, got a leader or lost it.
+/// Which broker leads a partition is not its business.
 pub(crate) struct View {
-    pub(crate) topic: Arc<Topic>,
+    topic: Arc<Topic>,
     /// In the order of the topic's own.
     used: Vec<OnceLock<Arc<Partition>>>,
     /// The partitions that have a leader.
     available: Vec<i32>,
-}
-
-/// What one sender remembers.
-pub(crate) struct Local {
-    view: Option<Arc<View>>,
-    version: u64,
-    sticky: Sticky,
 }
 
 impl TopicState {
@@ -106,7 +116,7 @@ impl TopicState {
             view: Mutex::default(),
             version: AtomicU64::new(0),
             used: AtomicBool::new(false),
-            local: Mutex::new(Local::new(batch_size)),
+            sticky: Sticky::new(batch_size),
         }
     }
 
@@ -114,12 +124,17 @@ impl TopicState {
         lock(&self.view).clone()
     }
 
+    fn versioned(&self) -> (u64, Option<Arc<View>>) {
+        let view = lock(&self.view);
+        (self.version.load(Ordering::Acquire), view.clone())
+    }
+
     /// Takes note of the topic's metadata: `None` if there is none any more.
     pub(crate) fn see(&self, topic: Option<&Arc<Topic>>) {
         let usable = topic.filter(|topic| topic.error.is_none() && !topic.partitions.is_empty());
         let mut view = lock(&self.view);
         let same = match (&*view, usable) {
-            (Some(known), Some(topic)) => Arc::ptr_eq(&known.topic, topic),
+            (Some(known), Some(topic)) => known.says_the_same_as(topic),
             (None, None) => true,
             _ => false,
         };
@@ -154,6 +169,28 @@ impl View {
         }
     }
 
+    /// Whether every partition has a leader, or none.
+    #[inline]
+    fn is_whole(&self) -> bool {
+        let led = self.available.len();
+        led == self.used.len() || led == 0
+    }
+
+    /// How many partitions the topic has.
+    pub(crate) fn len(&self) -> usize {
+        self.used.len()
+    }
+
+    fn says_the_same_as(&self, topic: &Arc<Topic>) -> bool {
+        if Arc::ptr_eq(&self.topic, topic) {
+            return true;
+        }
+        let known = self.topic.partitions.iter();
+        let facts =
+            |partition: &milena_rpc::Partition| (partition.index, partition.leader.is_some());
+        known.map(facts).eq(topic.partitions.iter().map(facts))
+    }
+
     /// The partition with this index, which `make` finds when it is first asked for; `None` if the
     /// topic has no such partition.
     #[inline]
@@ -173,44 +210,13 @@ impl View {
     }
 }
 
-impl Local {
-    fn new(batch_size: u32) -> Self {
-        Self {
-            view: None,
-            version: 0,
-            sticky: Sticky::new(batch_size),
-        }
-    }
-
-    /// The newest view, and the sticky choice.
-    #[inline]
-    pub(crate) fn look(&mut self, topic: &TopicState) -> (Option<&Arc<View>>, &mut Sticky) {
-        let version = topic.version.load(Ordering::Acquire);
-        if version != self.version {
-            self.renew(topic, version);
-        }
-        (self.view.as_ref(), &mut self.sticky)
-    }
-
-    #[cold]
-    fn renew(&mut self, topic: &TopicState, version: u64) {
-        let fresh = topic.view();
-        let available = |view: &Option<Arc<View>>| view.as_ref().map(|v| v.available.clone());
-        if available(&fresh) != available(&self.view) {
-            self.sticky.switch();
-        }
-        self.view = fresh;
-        self.version = version;
-    }
-}
-
 /// The partition that `record` goes to; the one it names may not exist.
 #[inline]
 pub(crate) fn choose(
     record: &Record<'_>,
     view: &View,
-    sticky: &mut Sticky,
-    random: impl FnOnce() -> u64,
+    sticky: &Sticky,
+    random: impl Fn() -> u64,
 ) -> i32 {
     if let Some(partition) = record.partition {
         return partition;
@@ -220,7 +226,13 @@ pub(crate) fn choose(
     if let Some(key) = record.key_bytes() {
         return for_key(key, count);
     }
-    sticky.partition(count, &view.available, || random() as u32)
+    let chance = || random() as u32;
+    let chosen = sticky.partition(count, &view.available, chance);
+    if view.is_whole() || view.available.contains(&chosen) {
+        return chosen;
+    }
+    sticky.switch();
+    sticky.partition(count, &view.available, chance)
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 //! - I2: after anything lost, refused or inconsistent, the next request is full.
 //! - I3: a session speaks either of topic names or of topic ids; a change starts a new session.
 //! - I4: an answer names only partitions that the session holds, and a full answer all of them;
-//!   otherwise none of it is used.
+//!   otherwise it is a fault. (Records that came before the answer was whole are no less valid: they
+//!   were asked for, and each batch is checked.)
 //!
 //! Not for positions, leaders or what the fetched bytes hold.
 

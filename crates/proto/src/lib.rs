@@ -4,7 +4,6 @@
 //! | core | whose |
 //! |---|---|
 //! | [`wire`] | one connection: opening, matching answers, deadlines, framing |
-//! | [`sequence`] | the producer: one partition's stamps, order and fates |
 //! | [`sequencer`] | the producer: one partition's order, stamps and fates, several batches in flight |
 //! | [`fetch_session`] | the consumer: what a Fetch request has to carry (KIP-227) |
 //! | [`position`] | the consumer: where it stands in one partition |
@@ -23,6 +22,5 @@
 pub mod backoff;
 pub mod fetch_session;
 pub mod position;
-pub mod sequence;
 pub mod sequencer;
 pub mod wire;

@@ -3,7 +3,8 @@
 //!
 //! [`Opening`] negotiates versions (KIP-35, KIP-511) and logs in (KIP-43, KIP-152); what it learns
 //! is in [`Opened`]. [`Pipeline`] then hands out correlation ids and matches answers.
-//! [`FrameReader`] cuts a byte stream into frames.
+//! [`FrameReader`] cuts a byte stream into frames, and the records out of Fetch answers into blocks
+//! of a [`BlockPool`].
 //!
 //! - I1: an answer is accepted only if it carries the correlation id of the oldest unanswered
 //!   request; anything else ends the connection.
@@ -24,14 +25,18 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+mod blocks;
+mod carve;
 mod error;
 mod frames;
 mod opening;
 mod pipeline;
 mod versions;
 
+pub use blocks::BlockPool;
+pub use carve::FetchedPart;
 pub use error::{ApiKeyName, Foreign, OpeningError, WireError};
-pub use frames::FrameReader;
+pub use frames::{FetchBlocks, FrameReader, Room};
 pub use opening::{Action, ClientIdentity, Exchange, Opened, Opening, OpeningStage, Stepped};
 pub use pipeline::{Answer, Expiry, Pipeline, Sent};
 pub use versions::BrokerVersions;

@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use milena_records::{
-    AppendError, BatchBuilder, Batches, Compression, Compressor, Decompressor, Header, RecordParts,
-    Stamp, text,
+    AppendError, BatchBuilder, Batches, Compression, Compressor, Decompressor, Header, Heap,
+    RecordParts, Stamp, text,
 };
 
 const BATCH: usize = 16 * 1024;
@@ -51,7 +51,7 @@ fn batch() -> Bytes {
     let mut builder = BatchBuilder::new(Vec::with_capacity(BATCH), BATCH);
     while builder.append(&record(1_700_000_000_000)).is_ok() {}
     let sealed = builder
-        .seal(&mut Compressor::default(), Bytes::from)
+        .seal(&mut Compressor::default(), &mut Heap)
         .expect("no codec");
     sealed.to_bytes(Stamp::NONE)
 }
@@ -89,7 +89,7 @@ fn print_batches(codec: Compression) {
             builder.append(&record).expect("room");
         }
         let sealed = builder
-            .seal(&mut compressor, Bytes::from)
+            .seal(&mut compressor, &mut Heap)
             .expect("compresses");
         let mut line = format!("{codec}-{count} ");
         text::hex(&mut line, Some(&sealed.to_bytes(Stamp::NONE)));

@@ -29,8 +29,45 @@ pub const DEFAULT_SEGMENT: usize = 16 * 1024;
 /// The default limit of a batch: 1,000,000 bytes.
 pub const DEFAULT_BATCH_LIMIT: usize = 1_000_000;
 
+/// [`Memory::store`] makes pieces of at most this size.
+const LARGEST_PIECE: usize = 64 * 1024;
+
 /// The most that a batch can hold besides its header, as its length is a signed 32-bit number.
 const MAX_BODY: usize = i32::MAX as usize - HEADER_LEN;
+
+/// Where the memory of batches comes from, and how it is shared.
+pub trait Memory {
+    /// An empty buffer for at least this many bytes.
+    fn take(&mut self, bytes: usize) -> Vec<u8>;
+
+    /// Shares what a buffer holds. A pool takes the buffer back when the last share is dropped
+    /// ([`Bytes::from_owner`]).
+    fn freeze(&mut self, buffer: Vec<u8>) -> Bytes;
+
+    /// Shares a copy of `bytes`, in pieces of moderate size.
+    fn store(&mut self, bytes: &[u8]) -> Vec<Bytes> {
+        let pieces = bytes.chunks(LARGEST_PIECE).map(|piece| {
+            let mut buffer = self.take(piece.len());
+            buffer.extend_from_slice(piece);
+            self.freeze(buffer)
+        });
+        pieces.collect()
+    }
+}
+
+/// Memory of the process's heap, for those who have no pool.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Heap;
+
+impl Memory for Heap {
+    fn take(&mut self, bytes: usize) -> Vec<u8> {
+        Vec::with_capacity(bytes)
+    }
+
+    fn freeze(&mut self, buffer: Vec<u8>) -> Bytes {
+        Bytes::from(buffer)
+    }
+}
 
 /// Why a record was not appended. The builder is unchanged.
 #[non_exhaustive]
@@ -217,9 +254,8 @@ impl BatchBuilder {
 
     /// Closes the batch: compresses its body, if `compressor` has a codec, and checksums it.
     ///
-    /// Each piece of memory goes through `freeze`, so that a pool can hand out [`Bytes`] that
-    /// return to it on drop ([`Bytes::from_owner`]): the segments (unused ones too), and the
-    /// compressed body if there is one. Without a pool, `Bytes::from` does.
+    /// Each piece of memory, unused ones too, goes back to `memory`, which shares it; so does the
+    /// memory that the compressed body takes.
     ///
     /// # Errors
     /// [`CompressError`] when the codec finds no memory or its output would pass 2 GiB. The
@@ -227,22 +263,22 @@ impl BatchBuilder {
     pub fn seal(
         self,
         compressor: &mut Compressor,
-        mut freeze: impl FnMut(Vec<u8>) -> Bytes,
+        memory: &mut impl Memory,
     ) -> Result<SealedBatch, CompressError> {
         let mut segments: Vec<Bytes> = Vec::with_capacity(self.done.len().saturating_add(1));
         for segment in self.done {
-            segments.push(freeze(segment));
+            segments.push(memory.freeze(segment));
         }
-        let last = freeze(self.current);
+        let last = memory.freeze(self.current);
         if !last.is_empty() {
             segments.push(last);
         }
         self.spare
             .into_iter()
-            .for_each(|unused| drop(freeze(unused)));
+            .for_each(|unused| drop(memory.freeze(unused)));
 
         if let Some(compressed) = compressor.compress_chain(&segments, MAX_BODY)? {
-            segments = vec![freeze(compressed)];
+            segments = memory.store(compressed);
         }
         let max_timestamp = if self.count == 0 {
             -1

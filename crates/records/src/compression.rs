@@ -158,6 +158,7 @@ pub enum DecompressError {
 pub struct Compressor {
     codec: Codec,
     gathered: Vec<u8>,
+    output: Vec<u8>,
 }
 
 enum Codec {
@@ -224,6 +225,7 @@ impl Compressor {
         Self {
             codec,
             gathered: Vec::new(),
+            output: Vec::new(),
         }
     }
 
@@ -261,37 +263,47 @@ impl Compressor {
     }
 
     /// The compressed form of a chain of pieces, at most `max` bytes, or `None` when the codec is
-    /// none.
+    /// none. It lies in memory of the compressor's own, which the next one uses again.
     ///
-    /// Pieces are gathered first: a copy costs a few percent of the cheapest codec, and each codec
-    /// then has one slice to look back in.
+    /// LZ4 takes the pieces as they are, in blocks of their own. For the others they are gathered
+    /// first: a copy costs little beside the codec, which then has one slice to look back in.
     pub(crate) fn compress_chain(
         &mut self,
         pieces: &[Bytes],
         max: usize,
-    ) -> Result<Option<Vec<u8>>, CompressError> {
-        if matches!(self.codec, Codec::None) {
-            return Ok(None);
-        }
-        let mut out = Vec::new();
-        if let [piece] = pieces {
-            self.compress(piece, &mut out)?;
-        } else {
-            let mut gathered = std::mem::take(&mut self.gathered);
-            gathered.clear();
-            pieces
-                .iter()
-                .for_each(|piece| gathered.extend_from_slice(piece));
-            self.compress(&gathered, &mut out)?;
-            self.gathered = gathered;
-        }
-        if out.len() > max {
+    ) -> Result<Option<&[u8]>, CompressError> {
+        let mut output = std::mem::take(&mut self.output);
+        let done = match (&mut self.codec, pieces) {
+            (Codec::None, _) => return Ok(None),
+            (Codec::Lz4(encoder), _) => {
+                output.clear();
+                let pieces = pieces.iter().map(|piece| &piece[..]);
+                let size = pieces.clone().map(<[u8]>::len).sum();
+                let codec = Compression::Lz4;
+                let done = encoder.compress_pieces(pieces, &mut output);
+                done.ok_or(CompressError { codec, size })
+            }
+            (_, [piece]) => self.compress(piece, &mut output),
+            _ => {
+                let mut gathered = std::mem::take(&mut self.gathered);
+                gathered.clear();
+                pieces
+                    .iter()
+                    .for_each(|piece| gathered.extend_from_slice(piece));
+                let done = self.compress(&gathered, &mut output);
+                self.gathered = gathered;
+                done
+            }
+        };
+        self.output = output;
+        done?;
+        if self.output.len() > max {
             return Err(CompressError {
                 codec: self.compression(),
-                size: out.len(),
+                size: self.output.len(),
             });
         }
-        Ok(Some(out))
+        Ok(Some(&self.output))
     }
 }
 

@@ -7,14 +7,13 @@
 //! broker edits what the checksum does not cover with [`edit`].
 //!
 //! ```
-//! use bytes::Bytes;
 //! use milena_records::{
-//!     BatchBuilder, Batches, Compression, Compressor, Decompressor, RecordParts, Stamp,
+//!     BatchBuilder, Batches, Compression, Compressor, Decompressor, Heap, RecordParts, Stamp,
 //! };
 //!
 //! let mut builder = BatchBuilder::default();
 //! builder.append(&RecordParts { timestamp: 7, value: Some(b"hello"), ..RecordParts::default() })?;
-//! let sealed = builder.seal(&mut Compressor::new(Compression::Lz4), Bytes::from)?;
+//! let sealed = builder.seal(&mut Compressor::new(Compression::Lz4), &mut Heap)?;
 //! let sent = sealed.to_bytes(Stamp::NONE);
 //!
 //! for batch in Batches::new(sent) {
@@ -58,7 +57,9 @@ mod sealed;
 pub mod text;
 mod varint;
 
-pub use builder::{AppendError, Appended, BatchBuilder, DEFAULT_BATCH_LIMIT, DEFAULT_SEGMENT};
+pub use builder::{
+    AppendError, Appended, BatchBuilder, DEFAULT_BATCH_LIMIT, DEFAULT_SEGMENT, Heap, Memory,
+};
 pub use compression::{
     CompressError, Compression, Compressor, DecompressError, Decompressor, LevelError,
     UnknownCompression,

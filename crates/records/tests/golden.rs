@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use milena_records::{
-    BatchBuilder, Batches, Compression, Compressor, Decompressor, EndTxnMarker, Header, Stamp,
-    edit, text,
+    BatchBuilder, Batches, Compression, Compressor, Decompressor, EndTxnMarker, Header, Heap,
+    Stamp, edit, text,
 };
 
 const LIMIT: usize = 16 << 20;
@@ -121,7 +121,7 @@ fn rewrite(bytes: &Bytes, codec: Compression) -> Bytes {
         builder.append(&record.parts(&headers)).expect("room");
     }
     let sealed = builder
-        .seal(&mut Compressor::new(codec), Bytes::from)
+        .seal(&mut Compressor::new(codec), &mut Heap)
         .expect("compresses");
     let stamp = Stamp {
         producer_id: header.producer_id,

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use milena_records::{
     BatchBuilder, BatchFault, Batches, Compression, Compressor, DecompressError, Decompressor,
-    RecordParts, RecordRef, Stamp, crc32c,
+    Heap, RecordParts, RecordRef, Stamp, crc32c,
 };
 
 /// The result of `work` and the most bytes that it held at a time, on this thread.
@@ -229,7 +229,7 @@ fn bombs_of_every_codec_stop_at_the_limit() {
         };
         builder.append(&record).expect("room");
         let sealed = builder
-            .seal(&mut Compressor::new(codec), Bytes::from)
+            .seal(&mut Compressor::new(codec), &mut Heap)
             .expect("compresses");
         let bomb = sealed.to_bytes(Stamp::NONE);
         assert!(bomb.len() * 15 < zeros.len());

@@ -1,9 +1,8 @@
 //! What is written is what is read, whatever the records, segments and codec.
 
-use bytes::Bytes;
 use milena_records::{
-    AppendError, BatchBuilder, Batches, Compression, Compressor, Decompressor, Header, RecordParts,
-    Stamp,
+    AppendError, BatchBuilder, Batches, Compression, Compressor, Decompressor, Header, Heap,
+    RecordParts, Stamp,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -79,7 +78,7 @@ proptest! {
             };
             append(&mut builder, &parts, segment);
         }
-        let sealed = builder.seal(&mut Compressor::new(codec), Bytes::from).unwrap();
+        let sealed = builder.seal(&mut Compressor::new(codec), &mut Heap).unwrap();
         let sent = sealed.to_bytes(Stamp { producer_id, ..Stamp::NONE });
         prop_assert_eq!(sent.len(), sealed.len());
 

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use milena_records::{
     Batch, BatchBuilder, BatchHeader, Batches, CheckedBatch, Compressor, ControlRecord,
-    Decompressor, EndTxnMarker, HEADER_LEN, RecordRef, Stamp, TimestampType, crc32c, text,
+    Decompressor, EndTxnMarker, HEADER_LEN, Heap, RecordRef, Stamp, TimestampType, crc32c, text,
 };
 
 use crate::allocation;
@@ -116,7 +116,7 @@ fn rewrite(batch: &CheckedBatch) {
     let one_time = batch.header().attributes.timestamp_type() == TimestampType::LogAppendTime;
     assert!(written.len() == records.len() || !one_time);
     let sealed = builder
-        .seal(&mut Compressor::default(), Bytes::from)
+        .seal(&mut Compressor::default(), &mut Heap)
         .expect("nothing is compressed");
     let again = Batches::new(sealed.to_bytes(Stamp::NONE))
         .next()

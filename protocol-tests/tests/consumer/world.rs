@@ -13,7 +13,7 @@ use milena_codec::messages::produce_request::{PartitionProduceData, TopicProduce
 use milena_codec::{ApiKey, Str};
 use milena_consumer::{Batch, Consumer, ConsumerConfig, ConsumerEvent, EventHook};
 use milena_net::{Address, BoxFuture, BoxedTransport, Connector, Environment, Lane};
-use milena_records::{BatchBuilder, Compression, Compressor, RecordParts, Stamp};
+use milena_records::{BatchBuilder, Compression, Compressor, Heap, RecordParts, Stamp};
 use milena_rpc::caps::{CapContext, cap};
 use milena_rpc::{AutoCreate, Cluster, ClusterConfig, Target, Verdict};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -44,7 +44,10 @@ impl World {
 
     /// With something between the client and the broker.
     pub(crate) async fn through(broker: Broker, connector: Arc<dyn Connector>) -> Self {
-        let env = Environment::seeded(7, connector);
+        Self::within(broker, Environment::seeded(7, connector)).await
+    }
+
+    pub(crate) async fn within(broker: Broker, env: Environment) -> Self {
         let bootstrap = broker.bootstrap();
         let first: Address = bootstrap.split(',').next().unwrap().parse().unwrap();
         let config = ClusterConfig::new(vec![first]);
@@ -78,7 +81,7 @@ impl World {
             builder.append(&parts).unwrap();
         }
         let sealed = builder
-            .seal(&mut Compressor::new(compression), Bytes::from)
+            .seal(&mut Compressor::new(compression), &mut Heap)
             .unwrap();
         self.produce(partition, sealed.to_bytes(Stamp::NONE)).await;
     }

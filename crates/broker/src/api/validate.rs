@@ -4,7 +4,7 @@ use milena_codec::messages::produce_response::BatchIndexAndErrorMessage;
 use milena_codec::{Bytes, ErrorCode};
 use milena_records::{
     Batch, BatchBuilder, BatchFault, Batches, CheckedBatch, Compression, Compressor, Decompressor,
-    HEADER_LEN, Header, RecordRef, Stamp,
+    HEADER_LEN, Header, Heap, RecordRef, Stamp,
 };
 
 use crate::model::config::TopicConfig;
@@ -208,7 +208,7 @@ fn recompress(batch: &CheckedBatch, codec: Compression) -> Result<Bytes, Refusal
             .map_err(|error| fail(&error))?;
     }
     let sealed = builder
-        .seal(&mut Compressor::new(codec), Bytes::from)
+        .seal(&mut Compressor::new(codec), &mut Heap)
         .map_err(|error| fail(&error))?;
     let header = batch.header();
     Ok(sealed.to_bytes(Stamp {

@@ -1,6 +1,9 @@
 //! How a batch gets from the rotation to the user: taken, checked, and put aside while its partition
 //! is paused.
 //!
+//! While the user is slower than the brokers, compressed batches are taken and checked elsewhere
+//! before their turn; see [`check`](crate::check).
+//!
 //! - I1: whatever was taken is kept in the consumer across every await, so that a dropped call
 //!   loses nothing.
 //! - I2: a position moves only when something is returned, or past a batch with nothing to return.
@@ -10,8 +13,13 @@ use milena_proto::position::{Start, Token};
 use super::Consumer;
 use crate::check::{Check, Checked};
 use crate::record::{Batch, Bounds, Cursor};
-use crate::state::Turn;
-use crate::{ConsumeError, TopicPartition};
+use crate::state::{Raw, Turn};
+use crate::{ConsumeError, ConsumerEvent, TopicPartition};
+
+/// After so many batches without a wait the user is taken for the slower side.
+const SLOW_USER: u32 = 8;
+/// So many bytes of compressed batches go into one job, to be worth another thread's wake-up.
+const JOB: usize = 256 << 10;
 
 /// A batch on its way through the check.
 #[derive(Debug)]
@@ -21,7 +29,23 @@ pub(super) struct Checking {
     bounds: Bounds,
     base_offset: i64,
     last_offset: i64,
+    size: usize,
     check: Check,
+}
+
+impl Checking {
+    fn new(raw: Raw, check: impl FnOnce(milena_records::Batch) -> Check) -> Self {
+        let header = *raw.batch.header();
+        Self {
+            name: raw.name,
+            token: raw.token,
+            bounds: raw.bounds,
+            base_offset: header.base_offset,
+            last_offset: header.last_offset(),
+            size: raw.batch.bytes().len(),
+            check: check(raw.batch),
+        }
+    }
 }
 
 /// A checked batch whose records are not all handed out.
@@ -45,14 +69,18 @@ impl Consumer {
             if let Some(held) = self.resumed() {
                 return Ok(Some(held));
             }
-            if self.checking.is_none() && !self.begin_check().await? {
+            if std::mem::take(&mut self.yielding) {
+                tokio::task::yield_now().await;
+            }
+            if self.checking.is_empty() && !self.take_one().await? {
                 return Ok(None);
             }
-            let Some(checking) = &mut self.checking else {
+            self.look_ahead();
+            let Some(checking) = self.checking.front_mut() else {
                 continue;
             };
-            let result = checking.check.result().await;
-            let Some(checking) = self.checking.take() else {
+            let result = checking.check.result(&self.checker).await;
+            let Some(checking) = self.checking.pop_front() else {
                 continue;
             };
             if let Some(held) = self.judge(checking, result)?
@@ -63,30 +91,62 @@ impl Consumer {
         }
     }
 
-    /// Takes the next batch and begins its check, or waits until there may be one: then nothing
-    /// has begun. Returns false when there will be none.
-    async fn begin_check(&mut self) -> Result<bool, ConsumeError> {
+    /// Takes the next batch, or waits until there may be one: then nothing was taken. Returns false
+    /// when there will be none.
+    async fn take_one(&mut self) -> Result<bool, ConsumeError> {
         let now = self.shared.now();
-        let raw = match self.shared.with(|state| state.turn(now)) {
+        let (turn, freed) = self
+            .shared
+            .with(|state| (state.turn(now), state.has_freed()));
+        self.yielding |= freed;
+        let raw = match turn {
             Turn::Batch(raw) => raw,
             Turn::Error(error) => return Err(error),
             Turn::Over => return Ok(false),
             Turn::Nothing => {
+                self.unwaited = 0;
                 self.wait().await;
                 return Ok(true);
             }
         };
-        let limit = self.shared.config.max_decompressed_batch;
-        let header = *raw.batch.header();
-        self.checking = Some(Checking {
-            name: raw.name,
-            token: raw.token,
-            bounds: raw.bounds,
-            base_offset: header.base_offset,
-            last_offset: header.last_offset(),
-            check: Check::begin(self.shared.cluster.env(), raw.batch, limit),
-        });
+        self.unwaited = self.unwaited.saturating_add(1);
+        let offload = &*self.shared.cluster.env().offload;
+        let begin = |batch| self.checker.now(offload, batch);
+        self.checking.push_back(Checking::new(raw, begin));
         Ok(true)
+    }
+
+    /// Begins checks whose results will be needed.
+    fn look_ahead(&mut self) {
+        if self.unwaited < SLOW_USER {
+            return;
+        }
+        let begun: usize = self.checking.iter().skip(1).map(|c| c.size).sum();
+        if begun / JOB >= self.jobs {
+            return;
+        }
+        let now = self.shared.now();
+        let (raws, freed) = self.shared.with(|state| {
+            let mut raws = Vec::new();
+            let mut size = 0;
+            while size < JOB
+                && let Some(raw) = state.turn_ahead(now)
+            {
+                size += raw.batch.bytes().len();
+                raws.push(raw);
+            }
+            (raws, state.has_freed())
+        });
+        self.yielding |= freed;
+        if raws.is_empty() {
+            return;
+        }
+        let batches = raws.iter().map(|raw| raw.batch.clone()).collect();
+        let offload = &*self.shared.cluster.env().offload;
+        let checks = self.checker.ahead(offload, batches);
+        let begun = raws.into_iter().zip(checks);
+        self.checking
+            .extend(begun.map(|(raw, check)| Checking::new(raw, |_| check)));
     }
 
     /// What a check came to. Batches with nothing to hand out only move the position.
@@ -97,6 +157,9 @@ impl Consumer {
     ) -> Result<Option<Held>, ConsumeError> {
         let Checking { name, token, .. } = checking;
         let Some(position) = self.current_position(&name, token) else {
+            let (partition, bytes) = (name, checking.size);
+            self.shared
+                .report(&ConsumerEvent::Dropped { partition, bytes });
             return Ok(None);
         };
         let now = self.shared.now();

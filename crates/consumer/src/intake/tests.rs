@@ -33,13 +33,3 @@ fn what_time_or_metadata_cures_is_waited_for_and_the_rest_is_an_error() {
         assert_eq!(meaning(code), expected, "{code}");
     }
 }
-
-#[test]
-fn an_answer_with_several_partitions_is_copied_apart() {
-    let whole = Bytes::from(vec![7; 10]);
-    let alone = own(whole.slice(2..4), 1);
-    assert_eq!(alone.as_ptr(), whole[2..].as_ptr());
-    let apart = own(whole.slice(2..4), 2);
-    assert_ne!(apart.as_ptr(), whole[2..].as_ptr());
-    assert_eq!(apart, alone);
-}

@@ -12,15 +12,16 @@ fn config(memory: usize, partition: i32) -> ConsumerConfig {
 fn memory_is_shared_among_the_fetchers_and_never_promised_twice() {
     let config = config(1000, 200);
     let mut state = State::default();
-    assert_eq!(state.reserve(10, &config, 2), Some(500));
-    assert_eq!(state.reserve(1, &config, 2), Some(200));
-    assert_eq!(state.reserve(10, &config, 2), Some(300));
-    assert_eq!(state.reserve(1, &config, 2), None);
+    state.fetchers = 2;
+    assert_eq!(state.reserve(10, &config), Some(500));
+    assert_eq!(state.reserve(1, &config), Some(200));
+    assert_eq!(state.reserve(10, &config), Some(300));
+    assert_eq!(state.reserve(1, &config), None);
     state.unreserve(500);
     state.buffered = 400;
-    assert_eq!(state.reserve(1, &config, 2), None);
+    assert_eq!(state.reserve(1, &config), None);
     state.buffered = 100;
-    assert_eq!(state.reserve(2, &config, 2), Some(400));
+    assert_eq!(state.reserve(2, &config), Some(400));
 }
 
 #[test]
@@ -28,8 +29,8 @@ fn full_memory_that_the_user_cannot_free_does_not_stop_fetching() {
     let config = config(1000, 200);
     let mut state = State::default();
     state.buffered = 5000;
-    assert_eq!(state.reserve(10, &config, 1), Some(200), "one small fetch");
-    assert_eq!(state.reserve(10, &config, 1), None, "at a time");
+    assert_eq!(state.reserve(10, &config), Some(200), "one small fetch");
+    assert_eq!(state.reserve(10, &config), None, "at a time");
 }
 
 #[test]

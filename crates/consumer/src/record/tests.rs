@@ -1,5 +1,5 @@
 use milena_records::{
-    BatchBuilder, Batches, Compressor, Decompressor, EndTxnMarker, Header, RecordParts, Stamp,
+    BatchBuilder, Batches, Compressor, Decompressor, EndTxnMarker, Header, Heap, RecordParts, Stamp,
 };
 
 use super::*;
@@ -31,9 +31,7 @@ fn checked() -> CheckedBatch {
             })
             .unwrap();
     }
-    let sealed = builder
-        .seal(&mut Compressor::default(), Bytes::from)
-        .unwrap();
+    let sealed = builder.seal(&mut Compressor::default(), &mut Heap).unwrap();
     check(sealed.to_bytes(Stamp::NONE))
 }
 

@@ -1,17 +1,18 @@
 //! An open connection: reads and writes together, until it ends.
 
+mod reading;
+
 use std::collections::VecDeque;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use milena_codec::ApiKey;
 use milena_proto::wire::{
-    Answer, BrokerVersions, Expiry, FrameReader, Opened, Pipeline, Sent, WireError,
+    BrokerVersions, Expiry, FetchBlocks, FrameReader, Opened, Pipeline, Sent, WireError,
 };
-use tokio::io::AsyncReadExt;
 use tokio::time::Sleep;
 use tracing::debug;
 
@@ -76,6 +77,10 @@ struct Route {
     request: Sent,
     owner: Owner,
     end: u64,
+    /// Until the reader has them.
+    blocks: Option<FetchBlocks>,
+    /// Whether its owner was told that its time is up.
+    abandoned: bool,
 }
 
 #[derive(Debug)]
@@ -192,40 +197,6 @@ impl<'a> Running<'a> {
         stop
     }
 
-    /// Reads once and hands out the answers. True if something came.
-    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, End> {
-        let read = match poll_read(&mut self.transport, self.reader.buffer(), cx) {
-            Poll::Pending => return Ok(false),
-            Poll::Ready(Ok(0)) if self.is_unused() && !self.reader.is_mid_frame() => {
-                return Err(End::PeerIdle);
-            }
-            Poll::Ready(Ok(0)) => return Err(End::Lost(LostCause::PeerClosed)),
-            Poll::Ready(Ok(read)) => read,
-            Poll::Ready(Err(error)) => return Err(lost(&error)),
-        };
-        while let Some(frame) = self.reader.poll_frame().map_err(broken)? {
-            let written = self.writer.written();
-            if self
-                .routes
-                .front()
-                .is_some_and(|oldest| oldest.end > written)
-            {
-                return Err(broken(WireError::Unexpected)); // answered before it was sent
-            }
-            let answer = self.pipeline.handle_frame(frame, now).map_err(broken)?;
-            self.deliver(answer);
-        }
-        Ok(read > 0)
-    }
-
-    fn deliver(&mut self, answer: Answer) {
-        self.answered = true;
-        let route = self.routes.pop_front();
-        if let Some(route) = route.filter(|_| !answer.abandoned) {
-            self.tell(&route.owner, Outcome::Answer(answer.body));
-        }
-    }
-
     /// Takes requests, each outbox in turn, while there is room.
     fn fill(&mut self, now: Instant, stop: Option<Ended>) {
         if self.session_ends.is_some_and(|end| end <= now) {
@@ -288,6 +259,8 @@ impl<'a> Running<'a> {
                 request,
                 owner: owner(),
                 end,
+                blocks: outbox.and_then(|outbox| outbox.blocks(token)),
+                abandoned: false,
             });
         }
         self.unwritten.push_back(Unwritten {
@@ -331,18 +304,7 @@ impl<'a> Running<'a> {
     fn expire(&mut self, now: Instant) -> Result<(), End> {
         while let Some(expiry) = self.pipeline.handle_timeout(now) {
             match expiry {
-                Expiry::Abandon(request) => {
-                    let written = self.writer.written();
-                    let route = self.routes.iter().find(|route| route.request == request);
-                    if let Some(route) = route {
-                        self.tell(
-                            &route.owner,
-                            Outcome::TimedOut {
-                                sent: route_sent(route, written),
-                            },
-                        );
-                    }
-                }
+                Expiry::Abandon(request) => self.abandon(request),
                 Expiry::Close(request) => {
                     self.unanswered = Some(request);
                     return Err(End::Lost(LostCause::Unanswered { api: request.key }));
@@ -356,6 +318,17 @@ impl<'a> Running<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn abandon(&mut self, request: Sent) {
+        let mut routes = self.routes.iter();
+        let Some(at) = routes.position(|route| route.request == request) else {
+            return;
+        };
+        self.routes[at].abandoned = true;
+        let route = &self.routes[at];
+        let sent = route_sent(route, self.writer.written());
+        self.tell(&route.owner, Outcome::TimedOut { sent });
     }
 
     fn end_if_unused(&self, now: Instant, stop: Option<Ended>) -> Result<(), End> {
@@ -450,14 +423,4 @@ fn lost(error: &std::io::Error) -> End {
 fn early(lifetime_ms: u64, random: u64) -> Duration {
     let percent = 85 + random % 11;
     Duration::from_millis(lifetime_ms / 100 * percent)
-}
-
-/// Reads into the spare room of `buffer`.
-fn poll_read(
-    transport: &mut BoxedTransport,
-    buffer: &mut bytes::BytesMut,
-    cx: &mut Context<'_>,
-) -> Poll<std::io::Result<usize>> {
-    // `read_buf` keeps nothing between polls, so a new one each time loses nothing.
-    pin!(transport.read_buf(buffer)).poll(cx)
 }

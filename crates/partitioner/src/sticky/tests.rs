@@ -8,7 +8,7 @@ fn no_choice() -> u32 {
 
 #[test]
 fn a_partition_is_kept_until_it_has_a_batchs_bytes_and_its_batch_has_ended() {
-    let mut sticky = Sticky::new(100);
+    let sticky = Sticky::new(100);
     assert_eq!(sticky.partition(SIX, &[], || 8), 2);
     for (bytes, batch_ended) in [(60, false), (39, true), (1, false), (50, false)] {
         sticky.handle_produced(bytes, batch_ended);
@@ -20,7 +20,7 @@ fn a_partition_is_kept_until_it_has_a_batchs_bytes_and_its_batch_has_ended() {
 
 #[test]
 fn twice_the_bytes_switch_even_within_a_batch() {
-    let mut sticky = Sticky::new(100);
+    let sticky = Sticky::new(100);
     sticky.partition(SIX, &[], || 0);
     sticky.handle_produced(199, false);
     assert_eq!(sticky.partition(SIX, &[], no_choice), 0);
@@ -32,7 +32,7 @@ fn twice_the_bytes_switch_even_within_a_batch() {
 
 #[test]
 fn counting_starts_anew_after_a_switch() {
-    let mut sticky = Sticky::new(100);
+    let sticky = Sticky::new(100);
     sticky.partition(SIX, &[], || 0);
     sticky.handle_produced(100, true);
     sticky.partition(SIX, &[], || 1);
@@ -60,7 +60,7 @@ fn any_random_number_gives_a_partition_of_the_topic() {
 
 #[test]
 fn a_partition_that_no_longer_exists_is_given_up() {
-    let mut sticky = Sticky::new(100);
+    let sticky = Sticky::new(100);
     assert_eq!(sticky.partition(SIX, &[], || 5), 5);
     let two = NonZeroU32::new(2).unwrap();
     assert_eq!(sticky.partition(two, &[], || 5), 1);
@@ -68,7 +68,7 @@ fn a_partition_that_no_longer_exists_is_given_up() {
 
 #[test]
 fn a_switch_on_demand_chooses_anew() {
-    let mut sticky = Sticky::new(100);
+    let sticky = Sticky::new(100);
     assert_eq!(sticky.partition(SIX, &[], || 2), 2);
     sticky.switch();
     assert_eq!(sticky.partition(SIX, &[4], || 2), 4);
@@ -76,7 +76,7 @@ fn a_switch_on_demand_chooses_anew() {
 
 #[test]
 fn every_partition_gets_its_share() {
-    let mut sticky = Sticky::new(1_000);
+    let sticky = Sticky::new(1_000);
     let mut bytes = [0_u32; 6];
     let mut state = 7_u32;
     for _ in 0..600_000 {

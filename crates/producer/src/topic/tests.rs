@@ -26,10 +26,8 @@ fn state() -> TopicState {
     TopicState::new(Str::from_static("orders"), 1000)
 }
 
-/// Where `record` goes, as `local` sees it.
-fn chosen(state: &TopicState, local: &mut Local, record: &Record<'_>, chance: u64) -> i32 {
-    let (view, sticky) = local.look(state);
-    choose(record, view.unwrap(), sticky, || chance)
+fn chosen(state: &TopicState, sticky: &Sticky, record: &Record<'_>, chance: u64) -> i32 {
+    choose(record, &state.view().unwrap(), sticky, || chance)
 }
 
 #[test]
@@ -37,7 +35,7 @@ fn a_given_partition_wins_over_the_key() {
     let state = state();
     state.see(Some(&topic(&[Some(1), None, Some(1)])));
     let record = Record::to("orders").key("k").partition(1);
-    assert_eq!(chosen(&state, &mut Local::new(1000), &record, 0), 1);
+    assert_eq!(chosen(&state, &state.sticky, &record, 0), 1);
 }
 
 #[test]
@@ -45,21 +43,21 @@ fn a_key_chooses_as_java_does_even_a_partition_without_leader() {
     let state = state();
     state.see(Some(&topic(&[None; 12])));
     let record = Record::to("orders").key("customer-42");
-    assert_eq!(chosen(&state, &mut Local::new(1000), &record, 5), 9);
+    assert_eq!(chosen(&state, &state.sticky, &record, 5), 9);
 }
 
 #[test]
 fn without_a_key_partitions_without_leader_are_left_at_once() {
-    let (state, mut local) = (state(), Local::new(1000));
+    let state = state();
     let record = Record::to("orders").value("v");
     state.see(Some(&topic(&[Some(1), Some(1), Some(1)])));
-    let first = chosen(&state, &mut local, &record, 1);
-    assert_eq!(chosen(&state, &mut local, &record, 2), first);
+    let first = chosen(&state, &state.sticky, &record, 1);
+    assert_eq!(chosen(&state, &state.sticky, &record, 2), first);
     let mut leaders = [Some(1); 3];
     leaders[first as usize] = None;
     state.see(Some(&topic(&leaders)));
     for chance in 0..10 {
-        assert_ne!(chosen(&state, &mut local, &record, chance), first);
+        assert_ne!(chosen(&state, &state.sticky, &record, chance), first);
     }
 }
 
@@ -70,15 +68,20 @@ fn handles_choose_each_for_itself() {
     let record = Record::to("orders").value("v");
     let handles = [0, 1].map(|producer| TopicHandle::new(Arc::clone(&state), producer));
     let [one, other] = [(0, &handles[0]), (u64::MAX / 2, &handles[1])]
-        .map(|(chance, handle)| chosen(&state, &mut lock(&handle.local), &record, chance));
+        .map(|(chance, handle)| chosen(&state, &handle.sticky, &record, chance));
     assert_ne!(one, other);
 }
 
 #[test]
-fn a_topic_that_vanishes_from_the_metadata_has_to_be_looked_up_again() {
-    let (state, mut local) = (state(), Local::new(1000));
-    state.see(Some(&topic(&[Some(1)])));
-    assert!(local.look(&state).0.is_some());
+fn a_handle_needs_no_lock_until_the_metadata_says_something_new() {
+    let state = Arc::new(state());
+    state.see(Some(&topic(&[Some(1), Some(2)])));
+    let handle = TopicHandle::new(Arc::clone(&state), 0);
+    state.see(Some(&topic(&[Some(2), Some(1)])));
+    assert!(handle.own_view().is_some());
+    state.see(Some(&topic(&[Some(2), Some(1), Some(1)])));
+    assert!(handle.own_view().is_none());
+    assert_eq!(handle.partitions(), Some(3));
     state.see(None);
-    assert!(local.look(&state).0.is_none());
+    assert_eq!(handle.partitions(), None);
 }

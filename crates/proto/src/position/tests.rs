@@ -1,6 +1,6 @@
 use super::*;
 use milena_codec::Bytes;
-use milena_records::{BatchBuilder, Compressor, RecordParts, Stamp, edit};
+use milena_records::{BatchBuilder, Compressor, Heap, RecordParts, Stamp, edit};
 
 const T: Token = Token(1);
 const LATER: Token = Token(2);
@@ -43,9 +43,7 @@ fn batch(base: i64) -> Vec<u8> {
         };
         builder.append(&parts).unwrap();
     }
-    let sealed = builder
-        .seal(&mut Compressor::default(), Bytes::from)
-        .unwrap();
+    let sealed = builder.seal(&mut Compressor::default(), &mut Heap).unwrap();
     let mut bytes = sealed.to_bytes(Stamp::NONE).to_vec();
     edit::append_at(&mut bytes, base, 0).unwrap();
     bytes

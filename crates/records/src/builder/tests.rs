@@ -13,7 +13,7 @@ fn value(timestamp: i64, value: &[u8]) -> RecordParts<'_> {
 
 fn seal(builder: BatchBuilder) -> SealedBatch {
     builder
-        .seal(&mut Compressor::default(), Bytes::from)
+        .seal(&mut Compressor::default(), &mut Heap)
         .expect("no codec fails")
 }
 
@@ -139,17 +139,35 @@ fn sealing_hands_every_piece_of_memory_to_its_owner() {
         builder
             .append(&value(0, &[9; 80]))
             .expect("fits in two segments");
-        let mut frozen = Vec::new();
+        let mut memory = Counting::default();
         let sealed = builder
-            .seal(&mut Compressor::new(compression), |memory| {
-                frozen.push(memory.len());
-                Bytes::from(memory)
-            })
+            .seal(&mut Compressor::new(compression), &mut memory)
             .expect("compresses");
-        assert_eq!(frozen[..3], [64, 25, 0]);
+        assert_eq!(memory.frozen[..3], [64, 25, 0]);
         let compressed = usize::from(compression != crate::Compression::None);
-        assert_eq!(frozen.len(), 3 + compressed);
+        assert_eq!(
+            (memory.frozen.len(), memory.taken),
+            (3 + compressed, compressed)
+        );
         assert_eq!(sealed.segments().len(), 2 - compressed);
+    }
+}
+
+#[derive(Default)]
+struct Counting {
+    frozen: Vec<usize>,
+    taken: usize,
+}
+
+impl Memory for Counting {
+    fn take(&mut self, bytes: usize) -> Vec<u8> {
+        self.taken += 1;
+        Vec::with_capacity(bytes)
+    }
+
+    fn freeze(&mut self, buffer: Vec<u8>) -> Bytes {
+        self.frozen.push(buffer.len());
+        Bytes::from(buffer)
     }
 }
 

@@ -17,35 +17,45 @@ const BLOCK: usize = 64 * 1024;
 /// Set in a block's length when the block is stored as it is.
 const STORED: u32 = 1 << 31;
 
-pub(super) struct Encoder(CompressTable);
+pub(super) struct Encoder {
+    table: CompressTable,
+    /// Where a block is compressed to: room for the worst case.
+    room: Vec<u8>,
+}
 
 impl Default for Encoder {
     fn default() -> Self {
-        Self(CompressTable::large())
+        Self {
+            table: CompressTable::large(),
+            room: vec![0; block::get_maximum_output_size(BLOCK)],
+        }
     }
 }
 
 impl Encoder {
     pub(super) fn compress(&mut self, input: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        self.compress_pieces(std::iter::once(input), out)
+    }
+
+    /// One frame of the pieces, each in blocks of its own.
+    pub(super) fn compress_pieces<'a>(
+        &mut self,
+        pieces: impl Iterator<Item = &'a [u8]>,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&DESCRIPTOR);
-        out.reserve(input.len() >> 1);
-        for block in input.chunks(BLOCK) {
-            let at = out.len();
-            out.extend_from_slice(&[0; 4]);
-            let start = out.len();
-            let bound = block::get_maximum_output_size(block.len());
-            out.resize(start.checked_add(bound)?, 0);
-            let room = out.get_mut(start..)?;
-            let mut size = block::compress_into_with_table(block, room, &mut self.0).ok()?;
-            let mut flag = 0;
-            if size >= block.len() {
-                room.get_mut(..block.len())?.copy_from_slice(block);
-                (size, flag) = (block.len(), STORED);
-            }
-            out.truncate(start.checked_add(size)?);
-            let prefix = (u32::try_from(size).ok()? | flag).to_le_bytes();
-            out.get_mut(at..start)?.copy_from_slice(&prefix);
+        for block in pieces.flat_map(|piece| piece.chunks(BLOCK)) {
+            let size = block::compress_into_with_table(block, &mut self.room, &mut self.table);
+            let compressed = self.room.get(..size.ok()?)?;
+            let (bytes, flag) = if compressed.len() < block.len() {
+                (compressed, 0)
+            } else {
+                (block, STORED)
+            };
+            let prefix = u32::try_from(bytes.len()).ok()? | flag;
+            out.extend_from_slice(&prefix.to_le_bytes());
+            out.extend_from_slice(bytes);
         }
         out.extend_from_slice(&[0; 4]);
         Some(())

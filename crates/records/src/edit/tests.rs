@@ -1,7 +1,5 @@
-use bytes::Bytes;
-
 use super::*;
-use crate::{BatchBuilder, Batches, Compressor, Decompressor, RecordParts, Stamp};
+use crate::{BatchBuilder, Batches, Compressor, Decompressor, Heap, RecordParts, Stamp};
 
 fn batch() -> Vec<u8> {
     let mut builder = BatchBuilder::default();
@@ -14,7 +12,7 @@ fn batch() -> Vec<u8> {
             .expect("room");
     }
     let sealed = builder
-        .seal(&mut Compressor::default(), Bytes::from)
+        .seal(&mut Compressor::default(), &mut Heap)
         .expect("no codec");
     sealed.to_bytes(Stamp::NONE).to_vec()
 }

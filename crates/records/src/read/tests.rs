@@ -3,7 +3,8 @@ use bytes::{BufMut, BytesMut};
 use super::*;
 use crate::header::TimestampType;
 use crate::{
-    Attributes, BatchBuilder, Compressor, EndTxnMarker, Header, ProduceFault, RecordParts, Stamp,
+    Attributes, BatchBuilder, Compressor, EndTxnMarker, Header, Heap, ProduceFault, RecordParts,
+    Stamp,
 };
 
 /// A record written by hand, delta by delta.
@@ -66,7 +67,7 @@ fn built(values: &[&[u8]], compression: Compression) -> Bytes {
         builder.append(&record).expect("room");
     }
     let sealed = builder
-        .seal(&mut Compressor::new(compression), Bytes::from)
+        .seal(&mut Compressor::new(compression), &mut Heap)
         .expect("seals");
     sealed.to_bytes(Stamp::NONE)
 }
@@ -306,7 +307,7 @@ fn headers_keep_order_repetitions_nulls_and_odd_bytes() {
         })
         .expect("room");
     let sealed = builder
-        .seal(&mut Compressor::default(), Bytes::from)
+        .seal(&mut Compressor::default(), &mut Heap)
         .expect("seals");
     let batch = check(sealed.to_bytes(Stamp::NONE)).expect("valid");
     let record = batch.iter().next().expect("one");

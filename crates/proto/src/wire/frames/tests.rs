@@ -52,18 +52,6 @@ fn a_declared_size_alone_makes_the_buffer_no_larger_than_a_chunk() {
     }
 }
 
-#[test]
-fn a_frame_within_the_credit_is_allocated_at_once() {
-    let mut reader = FrameReader::new(10_000_000);
-    reader.set_credit(1_000_000);
-    receive(&mut reader, &1_000_000_u32.to_be_bytes(), 4);
-    assert!(reader.buffer().capacity() >= 1_000_004);
-    let mut reader = FrameReader::new(10_000_000);
-    reader.set_credit(999_999);
-    receive(&mut reader, &1_000_000_u32.to_be_bytes(), 4);
-    assert!(reader.buffer().capacity() <= CHUNK + FIRST);
-}
-
 fn first_error(bytes: &[u8]) -> WireError {
     let mut reader = FrameReader::new(100_000_000);
     reader.buffer().extend_from_slice(bytes);
