@@ -10,6 +10,7 @@
 
 pub mod allocation;
 pub mod batches;
+pub mod cancel;
 pub mod dice;
 pub mod fuzz;
 pub mod hex;

@@ -20,6 +20,15 @@ pub struct ClosedBatch<T, O> {
     pub(crate) cell: Option<Arc<Cell<T, O>>>,
 }
 
+/// A batch that could not be sealed: its records are gone.
+#[derive(Debug)]
+pub struct Unsealed<T, O> {
+    /// Why.
+    pub error: CompressError,
+    /// Where the outcome has to appear, still unresolved.
+    pub cell: Arc<Cell<T, O>>,
+}
+
 pub(crate) enum Stop {
     Full,
     Refused(Refused),
@@ -59,16 +68,13 @@ impl<T, O> ClosedBatch<T, O> {
     /// Compresses and checksums the batch, and gives back the memory that it no longer takes.
     ///
     /// # Errors
-    /// [`CompressError`], with the cell, which is then still unresolved.
-    pub fn seal(
-        mut self,
-        compressor: &mut Compressor,
-    ) -> Result<Batch<T, O>, (CompressError, Arc<Cell<T, O>>)> {
+    /// [`Unsealed`].
+    pub fn seal(mut self, compressor: &mut Compressor) -> Result<Batch<T, O>, Unsealed<T, O>> {
         let cell = Arc::clone(self.cell());
         let memory = &mut Pooled(&self.segments);
         let sealed = match self.builder.seal(compressor, memory) {
             Ok(sealed) => sealed,
-            Err(error) => return Err((error, cell)),
+            Err(error) => return Err(Unsealed { error, cell }),
         };
         if sealed.compression() != Compression::None {
             self.reserved.shrink_to(sealed.len());

@@ -33,8 +33,10 @@ pub struct Cell<T, O> {
 struct Range<T> {
     outcome: OnceLock<T>,
     /// Each with the index behind its last record, ascending.
-    divided: OnceLock<Box<[(u32, Range<T>)]>>,
+    divided: OnceLock<Parts<T>>,
 }
+
+type Parts<T> = Box<[(u32, Range<T>)]>;
 
 #[derive(Debug, Default)]
 struct Wakers {

@@ -21,7 +21,7 @@ mod cell;
 mod queue;
 mod segments;
 
-pub use batch::{Batch, ClosedBatch};
+pub use batch::{Batch, ClosedBatch, Unsealed};
 pub use budget::{Budget, Reservation, Reserve};
 pub use cell::{Cell, Slot};
 pub use queue::{Accepted, Drained, Front, Opened, Queue, Refused};

@@ -66,8 +66,8 @@ impl Sticky {
         let produced = produced.saturating_add(bytes);
         let due = produced >= self.switch_after;
         let overdue = produced >= self.switch_after.saturating_mul(2);
-        let stays = !overdue && !(due && batch_ended);
-        self.store(current.filter(|_| stays), produced); // I1
+        let leaves = overdue || (due && batch_ended);
+        self.store(current.filter(|_| !leaves), produced); // I1
     }
 
     /// Chooses anew for the next record, for instance because the partition lost its leader.

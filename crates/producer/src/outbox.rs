@@ -11,28 +11,28 @@
 //!
 //! Not for order, stamps and fates: they are the sequencer's.
 
+mod collect;
+mod request;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use milena_accumulator::Front;
-use milena_codec::{ApiKey, Uuid, frame};
+use milena_codec::Uuid;
 use milena_net::{
     Address, ConnectError, Lane, LaneHandle, Outbox, Outcome, Outgoing, Turn as Slot,
 };
-use milena_proto::sequencer::{Acks, AttemptId, BatchId, Identity};
-use milena_records::Stamp;
-use milena_rpc::caps::{self, CapContext};
-use milena_rpc::{CallError, RefreshReason, Snapshot, address_of};
+use milena_proto::sequencer::{Acks, AttemptId, BatchId};
+use milena_rpc::{CallError, RefreshReason, address_of};
 
+use self::collect::Look;
+use crate::answer;
 use crate::failed::{DeliveryCause, LastError};
-use crate::flight::{Flight, Prepared, Travelling};
+use crate::flight::Travelling;
 use crate::partition::{Partition, Turn};
-use crate::shared::{ClosedBatch, Obstacle, Phase, Shared, lock};
-use crate::wire::{PartitionBatch, Produce, TopicBatches};
-use crate::{ProducerEvent, answer};
+use crate::shared::{Obstacle, Phase, Shared, lock};
 
 pub(crate) struct LeaderOutbox {
     node: i32,
@@ -68,38 +68,6 @@ pub(crate) struct Sending {
     pub(crate) size: usize,
     pub(crate) records: u32,
     pieces: Vec<Bytes>,
-}
-
-/// What a look at a partition gave.
-enum Looked {
-    Sending(Sending),
-    /// It does not fit into the request any more.
-    TooLarge,
-    /// Its leader is another one.
-    Moved,
-    /// It waits for something that puts it in line again.
-    Nothing,
-    /// It has to wait for a while: lingers, or pauses before the next attempt.
-    Lingers,
-}
-
-/// What is next of a partition.
-enum Next {
-    Looked(Looked),
-    /// To be sealed first, without the partition's lock.
-    Seal(Box<ClosedBatch>),
-}
-
-/// What all looks for one request share.
-struct Look<'a> {
-    shared: &'a Arc<Shared>,
-    snapshot: &'a Snapshot,
-    identity: Option<Identity>,
-    now: Instant,
-    request: u64,
-    /// Nothing was in flight when the request was begun.
-    quiet: bool,
-    haste: Option<Turn>,
 }
 
 impl Shared {
@@ -205,205 +173,6 @@ impl LeaderOutbox {
         }
         partitions
     }
-
-    /// The next partition in line. In haste none waits for quiet.
-    fn next_in_line(&self, look: &Look<'_>) -> Option<Arc<Partition>> {
-        let mut state = lock(&self.state);
-        let (partition, turn) = match state.ready.pop_front() {
-            Some(partition) => (partition, Turn::Now),
-            None if look.quiet || look.haste == Some(Turn::Now) => {
-                (state.patient.pop_front()?, Turn::WhenQuiet)
-            }
-            None => return None,
-        };
-        partition.flag(turn).store(false, Ordering::Release); // I2
-        Some(partition)
-    }
-
-    /// Collects what goes into the next request.
-    fn collect(&self, look: &Look<'_>) -> Vec<Sending> {
-        let config = &look.shared.config;
-        let mut batches = Vec::new();
-        let (mut again, mut moved) = (Vec::new(), Vec::new());
-        let mut room = config.max_request_size;
-        while let Some(partition) = self.next_in_line(look) {
-            let first = batches.is_empty();
-            match self.look_at(&partition, look, if first { usize::MAX } else { room }) {
-                Looked::Sending(sending) => {
-                    room = room.saturating_sub(sending.size);
-                    batches.push(sending);
-                    again.push(partition);
-                    if room == 0 {
-                        break;
-                    }
-                }
-                Looked::TooLarge => {
-                    again.push(partition);
-                    break;
-                }
-                // Lined up later: what it sees then may be newer than this request's view.
-                Looked::Moved => moved.push(partition),
-                // Its alarm may have rung since `look.now` was read, and nobody would tell again.
-                Looked::Lingers => again.push(partition),
-                Looked::Nothing => {}
-            }
-        }
-        for partition in moved {
-            look.shared.schedule(&partition, Turn::Now);
-        }
-        let now = look.shared.now();
-        for partition in again {
-            if let Some(turn) = partition.wants(look.shared, now) {
-                look.shared.schedule(&partition, turn);
-            }
-        }
-        batches
-    }
-
-    fn look_at(&self, partition: &Arc<Partition>, look: &Look<'_>, room: usize) -> Looked {
-        let shared = look.shared;
-        let known = look.snapshot.topic(&partition.topic);
-        let leader = known.and_then(|topic| topic.partition(partition.index)?.leader);
-        if leader != Some(self.node) {
-            return Looked::Moved;
-        }
-        let topic_id = known.map_or(Uuid::ZERO, |topic| topic.id);
-        let mut settled = Vec::new();
-        let mut flight = lock(&partition.flight);
-        if flight.request == Some(look.request) {
-            return Looked::TooLarge; // I1
-        }
-        if topic_id != Uuid::ZERO
-            && flight
-                .topic_id
-                .replace(topic_id)
-                .is_some_and(|old| old != topic_id)
-        {
-            flight.replace_topic(&mut settled);
-        }
-        let looked = loop {
-            match self.next_of(partition, &mut flight, look, room) {
-                Next::Looked(looked) => break looked,
-                Next::Seal(closed) => {
-                    // Sealing takes its time, and may fail the batch.
-                    drop(flight);
-                    let sealed = look.shared.seal_if_quick(closed);
-                    flight = lock(&partition.flight);
-                    if sealed.is_none() {
-                        break Looked::Nothing;
-                    }
-                }
-            }
-        };
-        let moved = match (&looked, flight.leader) {
-            (Looked::Sending(_), Some(from)) if from != self.node => Some(from),
-            _ => None,
-        };
-        if let Looked::Sending(_) = looked {
-            flight.request = Some(look.request);
-            flight.leader = Some(self.node);
-        }
-        drop(flight);
-        shared.settle(partition, settled);
-        if let Some(from) = moved {
-            shared.emit(&ProducerEvent::LeaderChanged {
-                topic: partition.topic.clone(),
-                partition: partition.index,
-                from,
-                to: self.node,
-            });
-        }
-        looked
-    }
-
-    /// The partition's next batch: one to be sent again, else the queue's next one.
-    fn next_of(
-        &self,
-        partition: &Arc<Partition>,
-        flight: &mut Flight,
-        look: &Look<'_>,
-        room: usize,
-    ) -> Next {
-        if flight.paused_until(look.now).is_some() {
-            return Next::Looked(Looked::Lingers);
-        }
-        let size = flight.next_size().or_else(|| front_size(partition));
-        if size.is_some_and(|size| size > room) {
-            return Next::Looked(Looked::TooLarge);
-        }
-        loop {
-            let looked = match flight.next(look.identity, self.node, look.now) {
-                Prepared::Send(attempt, id, stamp) => {
-                    sending(partition, flight, (id, attempt), stamp)
-                }
-                Prepared::Empty => {
-                    if let Some(batch) = partition.queue.pop_sealed() {
-                        flight.push(batch);
-                        continue;
-                    }
-                    let due = |opened_at| look.is_due(opened_at);
-                    match partition.queue.close_front(due) {
-                        Some(closed) => return Next::Seal(closed),
-                        None => match partition.queue.front() {
-                            Front::Open { .. } => Looked::Lingers,
-                            _ => Looked::Nothing,
-                        },
-                    }
-                }
-                Prepared::Wait => Looked::Nothing,
-                Prepared::NeedsIdentity { exhausted } => {
-                    let obstacle = Obstacle::NoIdentity { exhausted };
-                    look.shared.stall(partition, obstacle);
-                    Looked::Nothing
-                }
-            };
-            return Next::Looked(looked);
-        }
-    }
-}
-
-impl Look<'_> {
-    /// Whether a batch opened then need not wait for more records.
-    fn is_due(&self, opened_at: Instant) -> bool {
-        match (self.haste, self.shared.config.linger.time()) {
-            (Some(Turn::Now), _) => true,
-            (_, None) => self.quiet,
-            (haste, Some(linger)) => {
-                opened_at + linger <= self.now || (haste.is_some() && self.quiet)
-            }
-        }
-    }
-}
-
-/// A batch whose attempt has begun.
-fn sending(
-    partition: &Arc<Partition>,
-    flight: &Flight,
-    (id, attempt): (BatchId, AttemptId),
-    stamp: Stamp,
-) -> Looked {
-    let Some(batch) = flight.batch(id) else {
-        return Looked::Nothing;
-    };
-    let sealed = batch.sealed();
-    let header = Bytes::copy_from_slice(&sealed.header(stamp));
-    let pieces = std::iter::once(header).chain(sealed.segments().cloned());
-    Looked::Sending(Sending {
-        partition: Arc::clone(partition),
-        topic_id: flight.topic_id.unwrap_or(Uuid::ZERO),
-        id,
-        attempt,
-        size: sealed.len(),
-        records: sealed.count(),
-        pieces: pieces.collect(),
-    })
-}
-
-fn front_size(partition: &Partition) -> Option<usize> {
-    match partition.queue.front() {
-        Front::Open { size, .. } | Front::Sealed { size } => Some(size),
-        Front::Empty | Front::Sealing => None,
-    }
 }
 
 impl Outbox for LeaderOutbox {
@@ -474,93 +243,6 @@ impl Outbox for LeaderOutbox {
         }
         shared.cluster.refresh(RefreshReason::Disconnected);
     }
-}
-
-impl LeaderOutbox {
-    /// Makes the request. If that fails, so do its batches, unsent.
-    fn send(
-        &self,
-        shared: &Arc<Shared>,
-        mut batches: Vec<Sending>,
-        token: u64,
-        slot: &Slot<'_>,
-    ) -> Option<Outgoing> {
-        let acks = shared.config.acks;
-        let context = CapContext {
-            topic_id_unknown: batches.iter().any(|sending| sending.topic_id.is_zero()),
-            ..CapContext::default()
-        };
-        let ours = caps::cap(ApiKey::Produce, context);
-        let version = slot.versions.newest(ApiKey::Produce, ours);
-        let made = version
-            .ok_or_else(|| milena_net::CallError::Unsupported {
-                address: self.address.clone(),
-                api: ApiKey::Produce,
-                ours,
-                theirs: slot.versions.range(ApiKey::Produce),
-            })
-            .and_then(|version| {
-                let request = request(shared, &mut batches);
-                let client_id = slot.client_id.cloned();
-                let frame = frame::request(&request, version, slot.correlation_id, client_id)?;
-                Ok((version, frame))
-            });
-        let (version, frame) = match made {
-            Ok(made) => made,
-            Err(error) => {
-                answer::refuse(shared, self, batches, error.into());
-                return None;
-            }
-        };
-        let flying = Flying {
-            batches,
-            version,
-            begun: slot.now,
-        };
-        lock(&self.state).in_flight.insert(token, flying);
-        Some(Outgoing {
-            segments: frame.segments,
-            key: ApiKey::Produce,
-            version,
-            deadline: slot.now + shared.config.request_timeout,
-            expects_answer: acks != Acks::None,
-            token,
-        })
-    }
-}
-
-fn request(shared: &Shared, batches: &mut [Sending]) -> Produce {
-    let mut topics = Vec::<TopicBatches>::new();
-    for sending in batches {
-        let name = &sending.partition.topic;
-        let id = sending.topic_id;
-        let known = topics
-            .iter_mut()
-            .position(|topic| topic.name == *name && topic.id == id);
-        let at = known.unwrap_or_else(|| {
-            topics.push(TopicBatches {
-                name: name.clone(),
-                id,
-                partitions: Vec::new(),
-            });
-            topics.len() - 1
-        });
-        topics[at].partitions.push(PartitionBatch {
-            index: sending.partition.index,
-            pieces: std::mem::take(&mut sending.pieces),
-        });
-    }
-    Produce {
-        acks: shared.config.acks.code(),
-        timeout_ms: broker_timeout_ms(shared.config.request_timeout),
-        topics,
-    }
-}
-
-/// The broker gives up a little before the client does, so that its answer still arrives.
-fn broker_timeout_ms(request_timeout: Duration) -> i32 {
-    let millis = i32::try_from(request_timeout.as_millis()).unwrap_or(i32::MAX);
-    (millis - millis / 10).max(1)
 }
 
 impl std::fmt::Debug for LeaderOutbox {

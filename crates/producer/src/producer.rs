@@ -1,14 +1,11 @@
 //! The handle.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Instant;
 
-use milena_accumulator::{Refused, Reservation, Reserve};
+use milena_accumulator::{Refused, Reservation};
 use milena_partitioner::Sticky;
 use milena_records::HEADER_LEN;
 use milena_rpc::{AutoCreate, Cluster};
@@ -19,7 +16,7 @@ use crate::driver::Driver;
 use crate::failed::DeliveryCause;
 use crate::flight::Travelling;
 use crate::partition::{Partition, Turn};
-use crate::record::{Destination, RECORD_OVERHEAD};
+use crate::record::Destination;
 use crate::send::SendFuture;
 use crate::shared::{Opened, Phase, Shared, lock};
 use crate::topic::{TopicState, View, choose};
@@ -41,15 +38,6 @@ pub struct Producer {
 struct Handle {
     shared: Arc<Shared>,
     driver: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// Memory for one record, taken before the record is made; see [`Producer::reserve`]. Dropping it
-/// gives it back.
-#[derive(Debug)]
-#[must_use = "a permit holds memory until it is used or dropped"]
-pub struct Permit {
-    producer: Producer,
-    reserved: Option<Reservation>,
 }
 
 /// Why a record cannot be taken in now.
@@ -120,30 +108,6 @@ impl Producer {
             self.look_up(&Record::to(name), deadline).await?;
         }
         Ok(TopicHandle::new(topic, shared.id))
-    }
-
-    /// Waits, as [`send`](Self::send) does, for room for one record of up to `bytes` bytes: key,
-    /// value and headers, with 10 bytes more for each header. The record is then sent without
-    /// waiting.
-    ///
-    /// # Errors
-    /// [`SendError::BufferFull`] after `max_block`, [`SendError::RecordTooLarge`],
-    /// [`SendError::Closed`].
-    ///
-    /// # Cancel safety
-    /// Dropping the future reserves nothing.
-    pub async fn reserve(&self, bytes: usize) -> Result<Permit, SendError> {
-        let shared = self.shared();
-        if shared.phase() != Phase::Open {
-            return Err(SendError::Closed);
-        }
-        let bytes = bytes.saturating_add(RECORD_OVERHEAD);
-        self.check_size("", bytes + HEADER_LEN)?;
-        let deadline = shared.now() + shared.config.max_block;
-        Ok(Permit {
-            producer: self.clone(),
-            reserved: Some(self.room(bytes, deadline).await?),
-        })
     }
 
     /// Fails all records that were never sent, as [`DeliveryCause::Aborted`], whole batches at a
@@ -273,16 +237,6 @@ impl Producer {
         }
     }
 
-    /// Waits for memory. What lingers is sent as soon as nothing else can give memory back.
-    async fn room(&self, bytes: usize, deadline: Instant) -> Result<Reservation, SendError> {
-        let shared = self.shared();
-        let reserve = Nudge(shared.accumulator.budget().reserve(bytes), shared);
-        let reserved = timeout_at(deadline.into(), reserve).await;
-        reserved.map_err(|_| SendError::BufferFull {
-            waited: shared.config.max_block,
-        })
-    }
-
     /// Looks the topic up, and once more if it lacks the partition that the record names.
     async fn look_up(&self, record: &Record<'_>, deadline: Instant) -> Result<(), SendError> {
         let shared = self.shared();
@@ -382,30 +336,11 @@ impl Producer {
         config.max_request_size.min(config.buffer_memory)
     }
 
-    fn check_size(&self, topic: &str, size: usize) -> Result<(), SendError> {
+    pub(crate) fn check_size(&self, topic: &str, size: usize) -> Result<(), SendError> {
         if size <= self.largest_record() {
             return Ok(());
         }
         Err(too_large(self.config(), topic, size))
-    }
-}
-
-impl Permit {
-    /// Sends a record with the memory of this permit. A record that needs more takes it if there
-    /// is some.
-    ///
-    /// # Errors
-    /// [`TrySendError`]: the record was not accepted and will not be sent. It is never
-    /// [`TrySendError::Full`] for a record within the reserved size.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "records are given as to `send`"
-    )]
-    pub fn send(mut self, record: Record<'_>) -> Result<Receipt, TrySendError> {
-        let mut reserved = self.reserved.take();
-        self.producer
-            .accept(&record, &mut reserved)
-            .map_err(|blocked| refused_now(blocked, &record))
     }
 }
 
@@ -445,7 +380,7 @@ fn blocked(refused: Refused, topic: &TopicState, size: usize) -> Blocked {
 }
 
 #[cold]
-fn refused_now(blocked: Blocked, record: &Record<'_>) -> TrySendError {
+pub(crate) fn refused_now(blocked: Blocked, record: &Record<'_>) -> TrySendError {
     match blocked {
         Blocked::Metadata => TrySendError::MetadataMissing {
             topic: record.topic().into(),
@@ -484,21 +419,6 @@ impl fmt::Debug for Producer {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.enter(Phase::Draining);
-    }
-}
-
-/// Wakes the driver once its reservation waits, so that it sees that someone does.
-struct Nudge<'a>(Reserve, &'a Shared);
-
-impl Future for Nudge<'_> {
-    type Output = Reservation;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reservation> {
-        let polled = Pin::new(&mut self.0).poll(context);
-        if polled.is_pending() {
-            self.1.notify.notify_one();
-        }
-        polled
     }
 }
 

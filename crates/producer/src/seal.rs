@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
 
+use milena_accumulator::Unsealed;
 use milena_records::{Compression, Compressor};
 
 use crate::failed::DeliveryCause;
@@ -137,7 +138,7 @@ impl Job {
                     return None;
                 }
             }
-            Err((error, cell)) => {
+            Err(Unsealed { error, cell }) => {
                 partition.queue.forget_sealing(cell.id());
                 shared.fail_cell(&cell, records, DeliveryCause::Compression(error));
             }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
-use milena_accumulator::{Accumulator, Limits};
+use milena_accumulator::{Accumulator, Limits, Unsealed};
 use milena_codec::Str;
 use milena_proto::sequencer::{Fate, Identity};
 use milena_rpc::Cluster;
@@ -290,7 +290,7 @@ impl Shared {
         let records = closed.records();
         match closed.seal(&mut milena_records::Compressor::default()) {
             Ok(batch) => self.fail_unsent(&batch, cause),
-            Err((error, cell)) => {
+            Err(Unsealed { error, cell }) => {
                 self.fail_cell(&cell, records, DeliveryCause::Compression(error));
             }
         }

@@ -254,8 +254,8 @@ impl BatchBuilder {
 
     /// Closes the batch: compresses its body, if `compressor` has a codec, and checksums it.
     ///
-    /// Each piece of memory, unused ones too, goes back to `memory`, which shares it; so does the
-    /// memory that the compressed body takes.
+    /// Each piece of memory, unused ones too, goes back to `memory`, which shares it. A compressed
+    /// body takes the place of the records; only if it is larger, more memory is taken.
     ///
     /// # Errors
     /// [`CompressError`] when the codec finds no memory or its output would pass 2 GiB. The
@@ -265,21 +265,19 @@ impl BatchBuilder {
         compressor: &mut Compressor,
         memory: &mut impl Memory,
     ) -> Result<SealedBatch, CompressError> {
-        let mut segments: Vec<Bytes> = Vec::with_capacity(self.done.len().saturating_add(1));
-        for segment in self.done {
-            segments.push(memory.freeze(segment));
+        let mut buffers = self.done;
+        buffers.push(self.current);
+        let mut segments = Vec::with_capacity(buffers.len());
+        if let Some(compressed) = compressor.compress_chain(&buffers, MAX_BODY)? {
+            buffers.extend(self.spare);
+            refill(buffers, compressed, memory, &mut segments);
+        } else {
+            segments.extend(buffers.into_iter().map(|buffer| memory.freeze(buffer)));
+            self.spare
+                .into_iter()
+                .for_each(|unused| drop(memory.freeze(unused)));
         }
-        let last = memory.freeze(self.current);
-        if !last.is_empty() {
-            segments.push(last);
-        }
-        self.spare
-            .into_iter()
-            .for_each(|unused| drop(memory.freeze(unused)));
-
-        if let Some(compressed) = compressor.compress_chain(&segments, MAX_BODY)? {
-            segments = memory.store(compressed);
-        }
+        segments.retain(|segment| !segment.is_empty());
         let max_timestamp = if self.count == 0 {
             -1
         } else {
@@ -321,6 +319,24 @@ impl BatchBuilder {
         }
         true
     }
+}
+
+/// Shares `bytes` in the given buffers, whose contents are no longer needed, and in more if they are
+/// not enough.
+fn refill(
+    buffers: Vec<Vec<u8>>,
+    mut bytes: &[u8],
+    memory: &mut impl Memory,
+    segments: &mut Vec<Bytes>,
+) {
+    for mut buffer in buffers {
+        let (now, later) = bytes.split_at(buffer.capacity().min(bytes.len()));
+        buffer.clear();
+        buffer.extend_from_slice(now);
+        segments.push(memory.freeze(buffer));
+        bytes = later;
+    }
+    segments.extend(memory.store(bytes));
 }
 
 /// Writes on into the next segment when one is full.

@@ -13,8 +13,6 @@
 use std::cell::Cell;
 use std::fmt;
 
-use bytes::Bytes;
-
 mod gzip;
 mod lz4;
 mod snappy;
@@ -269,7 +267,7 @@ impl Compressor {
     /// first: a copy costs little beside the codec, which then has one slice to look back in.
     pub(crate) fn compress_chain(
         &mut self,
-        pieces: &[Bytes],
+        pieces: &[Vec<u8>],
         max: usize,
     ) -> Result<Option<&[u8]>, CompressError> {
         let mut output = std::mem::take(&mut self.output);
