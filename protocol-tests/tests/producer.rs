@@ -1,7 +1,11 @@
 //! The producer on the embedded broker, on a paused clock.
 
+#[path = "producer/cancel.rs"]
+mod cancel;
 #[path = "producer/chaos.rs"]
 mod chaos;
+#[path = "producer/flights.rs"]
+mod flights;
 #[path = "producer/limits.rs"]
 mod limits;
 #[path = "producer/world.rs"]

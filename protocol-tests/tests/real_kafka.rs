@@ -1,7 +1,11 @@
 //! The facade, used as a program would use it, against real brokers and Kafka's own tools.
 
+#[path = "real_kafka/cutting.rs"]
+mod cutting;
 #[path = "real_kafka/older.rs"]
 mod older;
+#[path = "real_kafka/outcomes.rs"]
+mod outcomes;
 #[path = "real_kafka/positions.rs"]
 mod positions;
 #[path = "real_kafka/round_trips.rs"]
@@ -10,6 +14,8 @@ mod round_trips;
 mod security;
 #[path = "real_kafka/three_brokers.rs"]
 mod three_brokers;
+#[path = "real_kafka/three_brokers_faults.rs"]
+mod three_brokers_faults;
 #[path = "real_kafka/topics.rs"]
 mod topics;
 #[path = "real_kafka/world.rs"]

@@ -1,6 +1,7 @@
 //! The memory of batches: segments of a few sizes, kept for the next batch when one is done.
 //!
-//! - I1. What lies idle and what is reserved together stay within the budget's limit.
+//! - I1. What lies idle and what is reserved together stay within the budget's limit and a
+//!   sixteenth of it.
 //! - I2. The segment given back last is taken first: it is the one still in the processor's cache.
 //!
 //! Not for reserving: that is the [`Budget`]'s.
@@ -16,6 +17,8 @@ use crate::{Budget, lock};
 pub(crate) const SMALLEST: usize = 1024;
 /// The largest segment that is kept.
 pub(crate) const LARGEST: usize = 64 * 1024;
+/// The part of the budget that may lie idle however much is reserved.
+const SLACK: usize = 16;
 /// The sizes are the powers of two from the smallest to the largest.
 const SIZES: usize = (LARGEST / SMALLEST).ilog2() as usize + 1;
 
@@ -83,8 +86,12 @@ impl Segments {
         })
     }
 
+    /// What the budget has left, or a little more: segments come back before their reservation
+    /// does, and what is freed in other threads than it was allocated in is slow to be used again.
     fn allowance(&self) -> usize {
-        self.budget.limit().saturating_sub(self.budget.used())
+        let limit = self.budget.limit();
+        let left = limit.saturating_sub(self.budget.used());
+        left.max(limit / SLACK)
     }
 }
 

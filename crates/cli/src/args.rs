@@ -180,7 +180,7 @@ const BENCH_HELP: &str = "\
 --set reads settings by Kafka's names, which count more than the flags here, and
   rt=current|multi   the runtime: one thread, or workers (default multi)
   workers=N          the threads of rt=multi (default 2)
-  window=N           receipts that may be outstanding (default 200000)
+  window=N           receipts that may be outstanding (default 20 MB's worth)
 
 CPU time counts from before the client is made to the last acknowledgement or record, wall time from
 the first send or poll, after connecting and metadata. Numbers may have underscores.";

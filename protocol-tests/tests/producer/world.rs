@@ -41,6 +41,10 @@ impl World {
             .seed(seed);
         let broker = change(builder).start().await.unwrap();
         let env = Environment::seeded(seed, broker.connector());
+        Self::within(broker, env).await
+    }
+
+    pub(crate) async fn within(broker: Broker, env: Environment) -> Self {
         let bootstrap = Address::parse_list(&broker.bootstrap()).unwrap();
         let config = ClusterConfig::new(bootstrap);
         let cluster = Cluster::connect(config, env, within(10)).await.unwrap();

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use milena::admin::NewTopic;
-use milena::{AutoCreate, Client, Compression, Producer, ProducerEvent, Receipt, Record, Start};
-use protocol_tests::real_kafka::{variable, xtask};
+use milena::{Client, Compression, Producer, ProducerEvent, Receipt, Record, Start};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::world::{assert_same, client, create, read, soon, text, unique};
+use crate::world::{
+    AWAY, assert_same, client, create, leader_of_first, read, restart, soon, text, unique,
+};
 
 const RECORDS: u64 = 100_000;
 const PARTITIONS: u64 = 3;
@@ -133,24 +134,9 @@ async fn follow(client: Client, topic: String) -> Vec<Vec<String>> {
     values
 }
 
-/// Waits for it: a topic just created is not known to every broker at once.
-async fn leader_of_first(client: &Client, topic: &str) -> i32 {
-    loop {
-        let found = client.cluster().topic(topic, AutoCreate::Never, soon());
-        if let Some(leader) = found.await.unwrap().partitions[0].leader {
-            return leader;
-        }
-        tokio::time::sleep(PAUSE).await;
-        client.cluster().refreshed(soon()).await.unwrap();
-    }
-}
-
 /// Both nodes are up again when it returns.
 fn stop_and_crash(first: i32) {
-    let second = first % 3 + 1;
-    for (how, node) in [("stop", first), ("kill", second)] {
-        let (node, dir) = (node.to_string(), variable("MILENA_TEST_KAFKA_3_DIR"));
-        xtask(&[how, &node, "-d", &dir]);
-        xtask(&["start", &node, "-d", &dir]);
-    }
+    let _away = AWAY.lock().unwrap();
+    restart("stop", first);
+    restart("kill", first % 3 + 1);
 }

@@ -1,11 +1,12 @@
 //! What these tests share.
 
 use std::process;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use milena::admin::NewTopic;
 use milena::{AutoCreate, Client, ProducerBuilder, Record, Start};
-use protocol_tests::real_kafka::variable;
+use protocol_tests::real_kafka::{variable, xtask};
 
 /// A client of the cluster in this variable, with default settings.
 pub(crate) async fn client(name: &str) -> Client {
@@ -43,6 +44,29 @@ pub(crate) async fn create(client: &Client, topic: NewTopic) {
         known.await.unwrap();
     }
 }
+
+/// The leader of partition 0. Waits for it: a topic just created is not known to every broker at
+/// once, and a broker that has gone leads until another one does.
+pub(crate) async fn leader_of_first(client: &Client, topic: &str) -> i32 {
+    loop {
+        let found = client.cluster().topic(topic, AutoCreate::Never, soon());
+        if let Some(leader) = found.await.unwrap().partitions[0].leader {
+            return leader;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+        client.cluster().refreshed(soon()).await.unwrap();
+    }
+}
+
+/// Ends a node by `kill` (SIGKILL) or `stop` (SIGTERM), and starts it again.
+pub(crate) fn restart(how: &str, node: i32) {
+    let (node, dir) = (node.to_string(), variable("MILENA_TEST_KAFKA_3_DIR"));
+    xtask(&[how, &node, "-d", &dir]);
+    xtask(&["start", &node, "-d", &dir]);
+}
+
+/// Held while a broker is away: with two away at once nothing can be written, nor either come back.
+pub(crate) static AWAY: Mutex<()> = Mutex::new(());
 
 /// Writes the values to partition 0, in order, and waits until they are delivered.
 pub(crate) async fn produce(

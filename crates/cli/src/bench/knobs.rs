@@ -15,8 +15,8 @@ pub(crate) struct Knobs {
     pub current_thread: bool,
     /// `workers`: the threads of `rt=multi`. Default 2.
     pub workers: usize,
-    /// `window`: how many receipts may be outstanding. Default 200,000.
-    pub window: usize,
+    /// `window`: how many receipts may be outstanding.
+    window: Option<usize>,
     /// All else: settings by Kafka's names.
     pub settings: Vec<Setting>,
 }
@@ -35,14 +35,14 @@ impl Knobs {
         let mut knobs = Self {
             current_thread: false,
             workers: 2,
-            window: 200_000,
+            window: None,
             settings: Vec::new(),
         };
         for (name, value) in &connection.set {
             match name.as_str() {
                 "rt" => knobs.current_thread = is_current(value)?,
                 "workers" => knobs.workers = at_least_one(name, value)?,
-                "window" => knobs.window = at_least_one(name, value)?,
+                "window" => knobs.window = Some(at_least_one(name, value)?),
                 _ if name.contains('.') || Settings::names().any(|known| known == name) => {
                     knobs.settings.push(Setting {
                         pair: (name.clone(), value.clone()),
@@ -58,6 +58,12 @@ impl Knobs {
             }
         }
         Ok(knobs)
+    }
+
+    /// How many receipts may be outstanding: by default as many as 20 MB of values have, so that
+    /// the memory for records, which is 32 MiB, is not what holds the sender up.
+    pub(crate) fn window(&self, size: usize) -> usize {
+        self.window.unwrap_or(20_000_000 / size.max(100))
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) async fn run(setup: Setup, load: Load, rate: Option<u64>) -> Result<(
         load: &load,
         payloads: &payloads,
         pace: rate.map(|rate| Pace::new(meter.began(), rate)),
-        window: Window::new(setup.knobs.window),
+        window: Window::new(setup.knobs.window(load.size)),
         interrupt: Interrupt::listen(),
         sent: 0,
     };
