@@ -7,6 +7,7 @@
 mod batch;
 mod broker;
 mod builder;
+mod fetch;
 mod frame;
 pub(crate) mod message;
 mod opening;
@@ -15,6 +16,7 @@ pub(crate) mod sasl;
 pub use batch::record_batches;
 pub use broker::broker_model;
 pub use builder::batch_builder;
+pub use fetch::fetch_answers;
 pub use frame::frames;
 pub use message::{data_messages, requests, responses};
 pub use opening::opening;
@@ -30,6 +32,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("batch_builder", batch_builder),
     ("broker_model", broker_model),
     ("data_messages", data_messages),
+    ("fetch_answers", fetch_answers),
     ("frames", frames),
     ("opening", opening),
     ("record_batches", record_batches),

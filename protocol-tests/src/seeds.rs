@@ -52,6 +52,7 @@ pub struct Seed {
 pub fn all() -> Vec<Seed> {
     let mut seeds = message_seeds();
     seeds.extend(frame_seeds());
+    seeds.extend(fetch_seeds());
     seeds.extend(batch_seeds());
     seeds.extend((1..=8).map(|seed| {
         let bytes = XorShift::new(seed).bytes(40 * seed as usize);
@@ -115,6 +116,24 @@ fn frame_seeds() -> Vec<Seed> {
     let bytes = [&[1, key, 13][..], &7_i32.to_be_bytes(), &[0], &body].concat();
     seeds.push(new("frames", "metadata-response-13", bytes));
     seeds
+}
+
+/// The longest golden answer of each version that names its topics differently, and of the newest.
+fn fetch_seeds() -> Vec<Seed> {
+    let answers = golden().filter(|vector| vector.entry.name == "FetchResponse");
+    let answers: Vec<Vector> = answers.collect();
+    let newest = ApiKey::Fetch.stable_versions().max;
+    let seed = |version: i16| {
+        let same = answers.iter().filter(|vector| vector.version == version);
+        let longest = same.max_by_key(|vector| vector.body.len());
+        let mut bytes = vec![version as u8, 100, 200];
+        if ApiKey::Fetch.response_header_version(version) > 0 {
+            bytes.push(0);
+        }
+        bytes.extend_from_slice(&longest.expect("every version has vectors").body);
+        new("fetch_answers", &format!("version-{version}"), bytes)
+    };
+    [4, 11, 12, 13, newest].into_iter().map(seed).collect()
 }
 
 /// Whole sessions: what a client asks first, and every kind of request the broker carries out.

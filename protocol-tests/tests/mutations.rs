@@ -28,6 +28,11 @@ fn frames_take_mutated_seeds() {
 }
 
 #[test]
+fn fetch_answers_take_mutated_seeds() {
+    run("fetch_answers", 20_000);
+}
+
+#[test]
 fn record_batches_take_mutated_seeds() {
     run("record_batches", 5_000);
 }
