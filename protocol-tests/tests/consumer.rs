@@ -1,5 +1,7 @@
 //! The consumer against the embedded broker, in memory and on a paused clock.
 
+#[path = "consumer/cancel.rs"]
+mod cancel;
 #[path = "consumer/data_path.rs"]
 mod data_path;
 #[path = "consumer/faults.rs"]

@@ -110,18 +110,15 @@ impl Flight {
         self.retry_at.filter(|at| *at > now)
     }
 
-    /// Whether a batch waits here that may be sent again now.
+    /// Whether a batch waits here that may be sent now. Not one that succeeded before those in
+    /// front of it: it waits for them alone.
     pub(crate) fn has_retry(&self, now: Instant) -> bool {
-        let waiting = self.batches.len() > self.sequencer.in_flight();
-        waiting && self.paused_until(now).is_none()
+        self.sequencer.waiting().is_some() && self.paused_until(now).is_none()
     }
 
     /// The size of the batch that would be sent next, if it is here.
     pub(crate) fn next_size(&self) -> Option<usize> {
-        let next = self
-            .batches
-            .values()
-            .find(|travelling| travelling.is_idle())?;
+        let next = self.batches.get(&self.sequencer.waiting()?)?;
         Some(next.batch.sealed().len())
     }
 

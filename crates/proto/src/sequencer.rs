@@ -208,6 +208,13 @@ impl Sequencer {
         self.queue.len()
     }
 
+    /// The batch to be sent next, now or when something has come back: sent before or not.
+    #[must_use]
+    pub fn waiting(&self) -> Option<BatchId> {
+        let waiting = self.queue.get(self.first(Entry::waits)?);
+        waiting.map(|entry| entry.id)
+    }
+
     /// The oldest batch of which neither success nor failure was told.
     #[must_use]
     pub fn oldest(&self) -> Option<BatchId> {

@@ -1,10 +1,14 @@
 //! Seeded trouble: whatever happens, acknowledged records are there once and in order, those said
 //! not to be written are not there, and every receipt resolves.
 
+use std::fmt::Debug;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use milena_broker::Verdict;
-use milena_producer::{ErrorCode, Fate, ProducerConfig, Record};
+use milena_broker::{ClusterModel, Verdict};
+use milena_producer::{ErrorCode, Fate, Hook, LastError, ProducerConfig, ProducerEvent, Record};
 
 use crate::world::{World, nth_produce};
 
@@ -34,28 +38,56 @@ fn nothing_is_lost_duplicated_reordered_or_lied_about() {
         );
         return;
     }
-    let (mut acknowledged, mut failed) = (0, 0);
+    let mut sum = Run::default();
     for seed in 0..SEEDS {
-        let (delivered, lost) = replay(seed);
-        acknowledged += delivered;
-        failed += lost;
+        let run = replay(seed);
+        sum.delivered += run.delivered;
+        sum.failed += run.failed;
+        sum.out_of_order += run.out_of_order;
     }
-    assert!(
-        acknowledged > 10_000 && failed > 100,
-        "{acknowledged} {failed}"
-    );
+    assert!(sum.delivered > 20_000 && sum.failed > 500, "{sum:?}");
+    assert!(sum.out_of_order > 100, "several are in flight: {sum:?}");
 }
 
-fn replay(seed: u64) -> (u64, u64) {
+#[test]
+fn a_seed_replays_the_same_requests_and_outcomes() {
+    for seed in 0..20 {
+        assert_eq!(replay(seed), replay(seed), "seed {seed}");
+    }
+    assert_ne!(replay(0).trace, replay(1).trace);
+}
+
+/// What happened.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Run {
+    delivered: u64,
+    failed: u64,
+    /// Batches refused since one before them was: they were in flight together.
+    out_of_order: u64,
+    /// A hash of all requests that the brokers received, with times and verdicts, and of all
+    /// outcomes and logs.
+    trace: u64,
+}
+
+#[derive(Default)]
+struct Trace(DefaultHasher);
+
+impl Trace {
+    fn add(&mut self, what: &impl Debug) {
+        format!("{what:?}").hash(&mut self.0);
+    }
+}
+
+fn replay(seed: u64) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build()
         .unwrap();
     let named = Named(seed);
-    let counts = runtime.block_on(run(seed));
+    let run = runtime.block_on(run(seed));
     drop(named);
-    counts
+    run
 }
 
 /// Says which seed it was if the test fails.
@@ -70,7 +102,7 @@ impl Drop for Named {
     }
 }
 
-async fn run(seed: u64) -> (u64, u64) {
+async fn run(seed: u64) -> Run {
     let world = World::seeded(seed, 3, PARTITIONS as i32, |builder| builder).await;
     let mut dice = Dice(seed);
     let mut trouble = Dice(seed ^ 0xfeed);
@@ -92,9 +124,19 @@ async fn run(seed: u64) -> (u64, u64) {
         }
     }));
     let mut config = ProducerConfig::default();
-    config.batch_size = 300;
+    config.batch_size = [1, 90, 300][dice.below(3) as usize];
     config.request_timeout = Duration::from_secs(2);
     config.delivery_timeout = Duration::from_secs(3);
+    let out_of_order = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&out_of_order);
+    config.on_event = Some(Hook::new(move |event| {
+        let code = ErrorCode::OutOfOrderSequenceNumber;
+        if let ProducerEvent::Retry { cause, .. } = event
+            && matches!(cause, LastError::Answer(answer) if *answer == code)
+        {
+            seen.fetch_add(1, Ordering::Relaxed);
+        }
+    }));
     let producer = world.producer(config);
     let mut receipts = Vec::new();
     for number in 0..RECORDS {
@@ -114,10 +156,13 @@ async fn run(seed: u64) -> (u64, u64) {
         }
     }
     let (mut delivered, mut failed) = (0, 0);
+    let mut trace = Trace::default();
     let logs: Vec<_> = {
         let mut outcomes = Vec::new();
         for receipt in receipts {
-            outcomes.push(receipt.await);
+            let outcome = receipt.await;
+            trace.add(&outcome);
+            outcomes.push(outcome);
         }
         // What was given up may still be executed.
         tokio::time::sleep(Duration::from_secs(60)).await;
@@ -143,6 +188,14 @@ async fn run(seed: u64) -> (u64, u64) {
     };
     for log in logs {
         assert!(log.is_sorted(), "seed {seed}: {log:?}");
+        trace.add(&log);
     }
-    (delivered, failed)
+    let model = |model: &mut ClusterModel| model.requests().for_each(|one| trace.add(one));
+    world.broker.with_model(model);
+    Run {
+        delivered,
+        failed,
+        out_of_order: out_of_order.load(Ordering::Relaxed),
+        trace: trace.0.finish(),
+    }
 }

@@ -70,6 +70,29 @@ async fn batches_in_flight_keep_their_order_when_one_in_the_middle_is_refused() 
     }
 }
 
+/// It waits for nothing but those before it: taken for one to be sent, it kept its connection's
+/// task busy for ever.
+#[tokio::test(start_paused = true)]
+async fn a_batch_written_before_the_one_in_front_of_it_is_no_work() {
+    let world = World::start(1, 1).await;
+    let producer = warm(&world, |config| config.batch_size = 300).await;
+    world.broker.faults(nth_produce(|nth| match nth {
+        0 => Verdict::ApplyThenError(ErrorCode::RequestTimedOut),
+        1 => Verdict::Pass,
+        _ => Verdict::Delay(millis(1_000)),
+    }));
+    // Two full batches, and one that is open while the first of them is sent again.
+    for number in 1..60 {
+        let value = number.to_string();
+        let record = Record::to("t").value(&value).partition(0);
+        drop(producer.try_send(record).unwrap());
+    }
+    sleep(millis(900)).await;
+    assert_eq!(sizes(&world, 0).len(), 3, "the open one waits for quiet");
+    assert_eq!(producer.flush().await.unwrap().delivered, 60);
+    assert_eq!(world.numbers(0), (0..60).collect::<Vec<_>>());
+}
+
 #[tokio::test(start_paused = true)]
 async fn max_in_flight_of_one_sends_one_request_at_a_time() {
     let world = World::start(1, 1).await;
@@ -408,18 +431,18 @@ fn no_lingering_batch_is_forgotten_when_its_alarm_meets_the_connection() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let broker = Broker::builder().topic("t", 4).start().await.unwrap();
+        let broker = Broker::builder().topic("t", 40).start().await.unwrap();
         let env = Environment::system().with_connector(broker.connector());
         let world = World::within(broker, env).await;
         let mut config = ProducerConfig::default();
         config.linger = millis(1).into();
         let producer = world.producer(config);
         let mut senders = tokio::task::JoinSet::new();
-        for sender in 0..12 {
+        for sender in 0..40 {
             let producer = producer.clone();
             senders.spawn(async move {
-                for number in 0..80 {
-                    let receipt = send_to(&producer, sender % 4, number).await;
+                for number in 0..150 {
+                    let receipt = send_to(&producer, sender, number).await;
                     let outcome = timeout(Duration::from_secs(30), receipt).await;
                     outcome.expect("a batch was forgotten").unwrap();
                 }
@@ -428,6 +451,6 @@ fn no_lingering_batch_is_forgotten_when_its_alarm_meets_the_connection() {
         while let Some(ended) = senders.join_next().await {
             ended.unwrap();
         }
-        assert_eq!(producer.flush().await.unwrap().delivered, 12 * 80);
+        assert_eq!(producer.flush().await.unwrap().delivered, 40 * 150);
     });
 }

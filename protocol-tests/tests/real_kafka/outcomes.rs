@@ -12,6 +12,8 @@ use milena::{Ack, DeliveryError, Fate};
 /// How many records ended how.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
+    /// Records in the log.
+    logged: usize,
     pub(crate) acked: usize,
     pub(crate) not_written: usize,
     /// Failed as `MaybeWritten` and in the log.
@@ -28,7 +30,10 @@ impl Tally {
     /// When they disagree; it names the record.
     pub(crate) fn check(outcomes: &[Result<Ack, DeliveryError>], log: &[Vec<String>]) -> Self {
         let places = places(log, outcomes.len());
-        let mut tally = Self::default();
+        let mut tally = Self {
+            logged: log.iter().map(Vec::len).sum(),
+            ..Self::default()
+        };
         for (number, (outcome, place)) in outcomes.iter().zip(places).enumerate() {
             match (outcome, place) {
                 (Ok(ack), Some((partition, offset))) => {
@@ -62,18 +67,19 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            acked,
-            not_written,
-            maybe_present,
-            maybe_absent,
-        } = self;
-        write!(f, "{acked} acked, {not_written} not written, ")?;
+        let maybe = self.maybe_present + self.maybe_absent;
+        let duplicates = self.logged - self.acked - self.maybe_present;
         write!(
             f,
-            "{} maybe ({maybe_present} of them in the log)",
-            maybe_present + maybe_absent
-        )
+            "{} acked, {} not written, ",
+            self.acked, self.not_written
+        )?;
+        write!(
+            f,
+            "{maybe} maybe ({} of them in the log), ",
+            self.maybe_present
+        )?;
+        write!(f, "{duplicates} duplicates")
     }
 }
 

@@ -133,7 +133,7 @@ impl World {
         let cuts = self.cutting.cuts();
         println!(
             "{name}: {seconds:.1} s, {crashes} kills, {cuts} connections cut, {events}; \
-             patient: {patient}; hurried: {hurried}; duplicates 0"
+             patient: {patient}; hurried: {hurried}"
         );
         tallies
     }
@@ -208,20 +208,15 @@ async fn check(topic: &str, outcomes: &Outcomes) -> Tally {
     let client = client("MILENA_TEST_KAFKA_3").await;
     let log = read(&client, topic).await;
     client.close(soon()).await;
-    let bootstrap = variable("MILENA_TEST_KAFKA_3");
     let name = topic.to_owned();
-    let count = move || {
-        tool(
-            OFFSETS,
-            &["--bootstrap-server", &bootstrap, "--topic", &name],
-            "",
-        )
-    };
-    let counted = spawn_blocking(count).await.unwrap();
-    let ends = (0..)
-        .zip(&log)
-        .map(|(partition, log)| format!("{topic}:{partition}:{}", log.len()));
-    assert_same(lines(&counted), ends);
+    let counted = spawn_blocking(move || {
+        let bootstrap = variable("MILENA_TEST_KAFKA_3");
+        let of = ["--bootstrap-server", &bootstrap, "--topic", &name];
+        tool(OFFSETS, &of, "")
+    });
+    let ends = (0..).zip(&log);
+    let ends = ends.map(|(partition, log)| format!("{topic}:{partition}:{}", log.len()));
+    assert_same(lines(&counted.await.unwrap()), ends);
     Tally::check(outcomes, &log)
 }
 
