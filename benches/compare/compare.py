@@ -55,7 +55,7 @@ COUNTS = {
     ("real", "produce"): (5_000_000, 1_500_000),
     ("real", "consume"): (8_000_000, 2_000_000),
 }
-TRIPS = 2000
+TRIPS = 20_000
 
 
 def main():
@@ -171,7 +171,7 @@ class Load:
         self.target = target
         self.peers = options.peers or DEFAULTS[mode]
         if mode == "latency":
-            self.count = TRIPS
+            self.count = int(TRIPS * options.scale)
         else:
             small, large = COUNTS[target, mode]
             self.count = int((small if size < 1000 else large) * options.scale)
