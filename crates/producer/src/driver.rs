@@ -129,11 +129,22 @@ impl Driver {
         }
         self.seen = snapshot;
         let outboxes: Vec<_> = lock(&self.shared.outboxes).values().cloned().collect();
-        let waiting = outboxes.iter().flat_map(|outbox| outbox.give_up_lines());
-        let leaderless = std::mem::take(&mut self.leaderless);
-        for partition in waiting.chain(leaderless.into_values()).collect::<Vec<_>>() {
+        for outbox in outboxes {
+            for partition in outbox.give_up_lines() {
+                self.line_up_again(&partition);
+            }
+        }
+        for partition in std::mem::take(&mut self.leaderless).into_values() {
+            if self.has_leader(&partition) {
+                lock(&partition.flight).end_pause();
+            }
             self.line_up_again(&partition);
         }
+    }
+
+    fn has_leader(&self, partition: &Partition) -> bool {
+        let leader = self.seen.leader(&partition.topic, partition.index);
+        leader.is_some()
     }
 
     fn line_up_again(&self, partition: &Arc<Partition>) {

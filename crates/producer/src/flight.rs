@@ -177,6 +177,11 @@ impl Flight {
         at
     }
 
+    /// What it waited for has come.
+    pub(crate) fn end_pause(&mut self) {
+        self.retry_at = None;
+    }
+
     /// Gives batches up: those for which `why` has a cause.
     pub(crate) fn give_up(
         &mut self,

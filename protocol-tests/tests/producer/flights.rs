@@ -411,7 +411,7 @@ async fn batches_compressed_elsewhere_keep_their_order() {
             drop(producer.send(record).await.unwrap());
         }
         assert_eq!(producer.flush().await.unwrap().delivered, 201);
-        let third = |number: &u64| *number != 0 && number % 3 == 0;
+        let third = |number: &u64| *number != 0 && number.is_multiple_of(3);
         let (ones, zeros): (Vec<_>, Vec<_>) = (0..=200).partition(third);
         assert_eq!((world.numbers(0), world.numbers(1)), (zeros, ones));
         let codecs = world.batches(0);
