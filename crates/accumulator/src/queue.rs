@@ -268,11 +268,6 @@ impl<T, O: Clone> Queue<T, O> {
         let mut batches = lock(&self.batches);
         batches.shut = true;
     }
-
-    /// Whether it takes no more records.
-    pub fn is_shut(&self) -> bool {
-        lock(&self.batches).shut
-    }
 }
 
 impl<T, O> Batches<T, O> {

@@ -22,13 +22,13 @@ mod window;
 
 use std::time::Instant;
 
-use milena::{AutoCreate, Client, TopicError};
+use milena::{AutoCreate, Client};
 use tokio::runtime::{Builder, Runtime};
 
 use self::knobs::Knobs;
 use crate::args::{Bench, Connection, Load};
 use crate::connection::connect;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::output::print;
 
 /// The runtime that `--set rt=` asks for.
@@ -93,25 +93,14 @@ impl Setup {
     }
 
     /// Has the topic looked up, so that its metadata is there before the first record.
-    async fn look_up(
-        &self,
-        client: &Client,
-        topic: &str,
-        create: AutoCreate,
-    ) -> Result<(), Failure> {
+    async fn look_up(&self, client: &Client, topic: &str) -> Result<(), Failure> {
         let deadline = Instant::now() + self.connection.timeout;
-        let found = client.cluster().topic(topic, create, deadline).await;
-        found.map(drop).map_err(unknown_topic)
+        let found = client
+            .cluster()
+            .topic(topic, AutoCreate::Never, deadline)
+            .await;
+        Ok(found.map(drop)?)
     }
-}
-
-fn unknown_topic(error: TopicError) -> Failure {
-    let exit = match error {
-        TopicError::NotAuthorized { .. } => Exit::Refused,
-        TopicError::TimedOut(_) => Exit::Unreachable,
-        _ => Exit::Failed,
-    };
-    Failure::new(exit, error)
 }
 
 /// The flags that are settings: name, value and flag.

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use milena::{
     AssignError, AutoCreate, Batch, BuildConsumerError, ConsumeError, Consumer, ConsumerEvent,
-    ErrorCode, Start, Stop, TopicError, TopicPartition,
+    ErrorCode, Start, Stop, TopicPartition,
 };
 
 use crate::args::{Connection, Consume};
@@ -30,8 +30,7 @@ pub(crate) async fn run(connection: &Connection, args: &Consume) -> Result<(), F
             AutoCreate::Never,
             Instant::now() + connection.timeout,
         )
-        .await
-        .map_err(unknown_topic)?;
+        .await?;
     let mut consumer = client.consumer().on_event(warn_of).build().await?;
     let mut partitions = args.partitions.clone();
     partitions.sort_unstable();
@@ -208,15 +207,6 @@ impl Run<'_> {
     }
 }
 
-fn unknown_topic(error: TopicError) -> Failure {
-    let exit = match error {
-        TopicError::NotAuthorized { .. } => Exit::Refused,
-        TopicError::TimedOut(_) => Exit::Unreachable,
-        _ => Exit::Failed,
-    };
-    Failure::new(exit, error)
-}
-
 impl From<BuildConsumerError> for Failure {
     fn from(error: BuildConsumerError) -> Self {
         match error {
@@ -229,7 +219,7 @@ impl From<BuildConsumerError> for Failure {
 impl From<AssignError> for Failure {
     fn from(error: AssignError) -> Self {
         match error {
-            AssignError::Topic(error) => unknown_topic(error),
+            AssignError::Topic(error) => error.into(),
             other => Self::failed(other),
         }
     }

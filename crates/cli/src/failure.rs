@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use milena::ConnectError;
+use milena::{ConnectError, TopicError};
 
 /// How a command that did not simply succeed ended. The codes are part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,22 @@ impl Failure {
 
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(self.exit as u8)
+    }
+}
+
+impl From<&TopicError> for Exit {
+    fn from(error: &TopicError) -> Self {
+        match error {
+            TopicError::NotAuthorized { .. } => Self::Refused,
+            TopicError::TimedOut(_) => Self::Unreachable,
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl From<TopicError> for Failure {
+    fn from(error: TopicError) -> Self {
+        Self::new((&error).into(), error)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use milena::{DeliveryCause, DeliveryReport, ErrorCode, FailedBatch, Fate, SendError, TopicError};
+use milena::{DeliveryCause, DeliveryReport, ErrorCode, FailedBatch, Fate, SendError};
 use tokio::fs::File;
 use tokio::io::AsyncRead;
 use tokio::sync::Notify;
@@ -213,10 +213,8 @@ fn failed(batch: &FailedBatch) -> Failure {
 /// The failure for a record that was not accepted, the line `at`.
 fn refused(at: &str, error: &SendError) -> Failure {
     let exit = match error {
-        SendError::Topic(TopicError::NotAuthorized { .. }) => Exit::Refused,
-        SendError::Topic(TopicError::TimedOut(_)) | SendError::BufferFull { .. } => {
-            Exit::Unreachable
-        }
+        SendError::Topic(error) => error.into(),
+        SendError::BufferFull { .. } => Exit::Unreachable,
         _ => Exit::Failed,
     };
     match error {

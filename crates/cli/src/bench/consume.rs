@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use milena::{AutoCreate, Batch, Consumer, Start};
+use milena::{Batch, Consumer, Start};
 
 use super::Setup;
 use super::meter::Meter;
@@ -19,9 +19,7 @@ const STALLED: Duration = Duration::from_secs(20);
 pub(super) async fn run(setup: Setup, load: Load) -> Result<(), Failure> {
     let mut meter = Meter::start();
     let client = setup.connect(&load, &[]).await?;
-    setup
-        .look_up(&client, &load.topic, AutoCreate::Never)
-        .await?;
+    setup.look_up(&client, &load.topic).await?;
     meter.begin();
     let consumer = client
         .consumer()

@@ -102,7 +102,7 @@ fn interrupted() -> Failure {
 
 pub(super) fn not_accepted(error: SendError) -> Failure {
     match error {
-        SendError::Topic(error) => super::unknown_topic(error),
+        SendError::Topic(error) => error.into(),
         SendError::BufferFull { .. } => Failure::new(Exit::Unreachable, error),
         other => Failure::failed(other),
     }
