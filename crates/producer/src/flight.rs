@@ -93,6 +93,7 @@ impl Flight {
             sequencer: Sequencer::new(Config {
                 acks: config.acks,
                 idempotent: config.is_idempotent(),
+                transactional: false,
                 max_in_flight: config.max_in_flight,
             }),
             batches: BTreeMap::new(),

@@ -10,9 +10,10 @@
 //!   included: a broker recognises only a producer's last five as duplicates.
 //! - I3. What waits to be sent again goes first, in the order of the stamps; only then is a batch
 //!   stamped.
-//! - I4. Under a new producer id or epoch, and again an hour after the last success, one batch
-//!   travels alone until it succeeds: a broker without state of the producer takes any sequence
-//!   number, so a later batch could be written without an earlier one.
+//! - I4. Under a new producer id or a raised epoch, and again an hour after the last success, one
+//!   batch travels alone until it succeeds: a broker without state of the producer takes any sequence
+//!   number, so a later batch could be written without an earlier one. The next epoch of a
+//!   transactional producer needs no such care: the broker has state, and wants sequence 0 first.
 //! - I5. Nothing is sent to a new leader before each attempt sent to another has ended.
 //! - I6. Successes are reported in the order of the stamps.
 //! - I7. A fate is the worst over all attempts: once one may have been written, `NotWritten` is never
@@ -26,11 +27,17 @@
 //!   broker's state fits none of its batches; and only when nothing stamped with the old epoch is
 //!   unresolved. The broker then refuses late copies, and other partitions are not touched.
 //!
+//! - I10. A batch that is too large for the broker is divided in its place. The pieces take over its
+//!   stamp, each its range of sequence numbers, so that its successors' stamps stay right. A batch
+//!   with an attempt in doubt is never divided.
+//! - I11. In transactions the epoch is the coordinator's: where I8 and I9 would raise it, the
+//!   partition stamps nothing until it is offered another identity. So the transaction has to abort.
+//!
 //! Without idempotence there are no stamps, one batch is in flight, and a retry after a lost attempt
 //! may write twice; the fates are the same.
 //!
-//! Not for transactions, where the epoch belongs to the coordinator, nor for the bytes, the
-//! deadlines, the backoff, or finding the leader.
+//! Not for the bytes, the deadlines, the backoff, finding the leader, or a transaction's beginning
+//! and end.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -41,9 +48,10 @@ mod entry;
 mod outcome;
 mod refusal;
 mod settle;
+mod split;
 mod types;
 
-use entry::{Entry, Outstanding};
+use entry::{Entry, Outstanding, Place};
 use settle::Settling;
 pub use types::{
     Acks, Answer, Attempt, AttemptId, BatchId, Because, Bump, BumpReason, Config, Event, Fate,
@@ -64,10 +72,12 @@ const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 pub struct Sequencer {
     acks: Acks,
     idempotent: bool,
+    transactional: bool,
     max_in_flight: usize,
     identity: Option<Identity>,
-    /// The producer id whose epochs are used up.
-    exhausted: Option<i64>,
+    /// The identity that it cannot go on with: its epochs are used up, or in a transaction its
+    /// sequence is broken.
+    left: Option<Identity>,
     /// The sequence number of the next batch to be stamped.
     next: i32,
     /// The sequence number after the last acknowledged batch.
@@ -76,8 +86,9 @@ pub struct Sequencer {
     proven: Option<Instant>,
     settling: Option<Settling>,
     last_acknowledged: Option<i64>,
-    /// In the order of sealing. The stamped ones are among the first [`WINDOW`].
+    /// In the order of sealing. The stamped ones come first.
     queue: VecDeque<Entry>,
+    sealed: u64,
     /// Attempts that have not ended, also those of batches that were given up. Never more than
     /// `max_in_flight`.
     outstanding: Vec<Outstanding>,
@@ -89,35 +100,42 @@ impl Sequencer {
     /// A partition to which this producer has sent nothing yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let most = if config.idempotent { WINDOW } else { 1 };
+        let idempotent = config.idempotent || config.transactional;
+        let most = if idempotent { WINDOW } else { 1 };
         Self {
             acks: config.acks,
-            idempotent: config.idempotent,
+            idempotent,
+            transactional: config.transactional,
             max_in_flight: config.max_in_flight.clamp(1, most),
             identity: None,
-            exhausted: None,
+            left: None,
             next: 0,
             expected: 0,
             proven: None,
             settling: None,
             last_acknowledged: None,
             queue: VecDeque::new(),
+            sealed: 0,
             outstanding: Vec::new(),
             next_attempt: 0,
             events: VecDeque::new(),
         }
     }
 
-    /// A batch joins the end of the queue. Its id must be greater than those before.
+    /// A batch joins the end of the queue.
     pub fn handle_sealed(&mut self, id: BatchId, records: u32) {
-        debug_assert!(self.queue.back().is_none_or(|last| last.id < id));
-        self.queue.push_back(Entry::new(id, records));
+        let place = Place {
+            sealed: self.sealed,
+            records: 0,
+        };
+        self.sealed = self.sealed.wrapping_add(1);
+        self.queue.push_back(Entry::new(id, place, records));
     }
 
     /// What to send now to the leader, node `to`. Call it until it yields no batch.
     ///
-    /// `identity` is the producer's own, adopted if the partition has none; later ones are ignored
-    /// unless the partition's epochs are used up.
+    /// `identity` is the producer's own, adopted if the partition has none. Others are ignored later,
+    /// unless the partition's epochs are used up or it is transactional.
     pub fn poll_send(&mut self, identity: Option<Identity>, to: i32, now: Instant) -> Next {
         let Some(first) = self.first(Entry::waits) else {
             return Next::Empty;
@@ -126,7 +144,7 @@ impl Sequencer {
             return Next::Wait;
         }
         let index = if self.settling.is_none() {
-            Some(first) // I3
+            Some(first).filter(|index| *index < WINDOW) // I2, I3
         } else {
             self.first(|entry| entry.waits() && entry.doubt) // I8
         };
@@ -134,12 +152,13 @@ impl Sequencer {
             return Next::Wait;
         };
         let stamp = match entry.stamp {
-            Some(stamp) => stamp,                                              // I1
+            _ if entry.splitting => return Next::Wait, // I10
+            Some(stamp) => stamp,                      // I1
             None if self.stamped() >= self.max_in_flight => return Next::Wait, // I2
             None => match self.stamp(identity, entry.records) {
                 Some(stamp) => stamp,
                 None => {
-                    let exhausted = self.exhausted;
+                    let exhausted = self.left.map(|left| left.producer_id);
                     return Next::NeedsIdentity { exhausted };
                 }
             },
@@ -208,11 +227,12 @@ impl Sequencer {
         self.queue.len()
     }
 
-    /// The batch to be sent next, now or when something has come back: sent before or not.
+    /// The batch to be sent next, now or when something has come back: sent before or not. None
+    /// while the next one is being divided.
     #[must_use]
     pub fn waiting(&self) -> Option<BatchId> {
-        let waiting = self.queue.get(self.first(Entry::waits)?);
-        waiting.map(|entry| entry.id)
+        let waiting = self.queue.get(self.first(Entry::waits)?)?;
+        (!waiting.splitting).then_some(waiting.id)
     }
 
     /// The oldest batch of which neither success nor failure was told.
@@ -253,18 +273,36 @@ impl Sequencer {
         if !self.idempotent {
             return Some(Stamp::NONE);
         }
-        let exhausted = self.exhausted;
-        let usable = offered.filter(|offer| exhausted != Some(offer.producer_id));
-        let identity = self.identity.or(usable)?;
-        self.identity = Some(identity);
+        let identity = self.adopt(offered)?;
         let base_sequence = self.next;
         self.next = advance(base_sequence, records);
         Some(Stamp {
             producer_id: identity.producer_id,
             producer_epoch: identity.epoch,
             base_sequence,
-            transactional: false,
+            transactional: self.transactional,
         })
+    }
+
+    /// The identity to stamp with, which may be the one offered.
+    fn adopt(&mut self, offered: Option<Identity>) -> Option<Identity> {
+        if !self.transactional {
+            let left = self.left.map(|left| left.producer_id);
+            let usable = offered.filter(|offer| left != Some(offer.producer_id));
+            self.identity = self.identity.or(usable);
+            return self.identity;
+        }
+        // I11
+        let offered = offered.filter(|offer| self.left != Some(*offer))?;
+        let former = self.identity.or(self.left);
+        if self.identity != Some(offered) && self.stamped() == 0 {
+            if former.is_none_or(|former| former.producer_id != offered.producer_id) {
+                self.proven = None; // I4
+            }
+            (self.next, self.expected, self.settling) = (0, 0, None);
+            self.identity = Some(offered);
+        }
+        self.identity.filter(|identity| *identity == offered)
     }
 
     fn begin(&mut self, entry: Entry, stamp: Stamp, to: i32, now: Instant) -> Sending {
@@ -273,6 +311,7 @@ impl Sequencer {
         self.outstanding.push(Outstanding {
             attempt,
             id: entry.id,
+            place: entry.place,
             to,
             sent: now,
         });
@@ -290,30 +329,28 @@ impl Sequencer {
         }
     }
 
-    /// The batches among which all stamped ones are, and the first that is not stamped.
+    /// The stamped batches, and the first that is not stamped.
     fn window(&self) -> impl Iterator<Item = &Entry> {
-        self.queue.iter().take(WINDOW.saturating_add(1))
+        self.queue.iter().take(self.stamped().saturating_add(1))
     }
 
     fn first(&self, wanted: impl Fn(&Entry) -> bool) -> Option<usize> {
         self.window().position(wanted)
     }
 
+    /// The number of stamped batches: they come first.
     fn stamped(&self) -> usize {
-        self.window().filter(|entry| entry.stamp.is_some()).count()
+        let stamped = self.queue.iter().take_while(|entry| entry.stamp.is_some());
+        stamped.count()
     }
 
     fn entry(&self, id: BatchId) -> Option<&Entry> {
-        let index = self.queue.binary_search_by_key(&id, |entry| entry.id);
-        self.queue.get(index.ok()?)
+        self.queue.iter().find(|entry| entry.id == id)
     }
 
     fn entry_mut(&mut self, id: BatchId) -> Option<(usize, &mut Entry)> {
-        let index = self
-            .queue
-            .binary_search_by_key(&id, |entry| entry.id)
-            .ok()?;
-        Some((index, self.queue.get_mut(index)?))
+        let mut queue = self.queue.iter_mut().enumerate();
+        queue.find(|(_, entry)| entry.id == id)
     }
 }
 

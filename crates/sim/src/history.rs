@@ -1,5 +1,7 @@
 //! What a producer was told of its batches on one partition, and whether the log agrees.
 //!
+//! What counts as a batch here is the smallest piece that one may be divided into.
+//!
 //! - I1. What was acknowledged is in the log exactly once, where it was said to be.
 //! - I2. What failed as `NotWritten` is not in the log.
 //! - I3. What failed as `MaybeWritten` is there at most once.

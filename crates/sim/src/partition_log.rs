@@ -21,9 +21,11 @@ const WINDOW: usize = 5;
 /// A batch on its way or in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// Which batch.
+    /// Its first unit.
     pub id: u64,
-    /// How many records it has.
+    /// How many units it has: what it may be divided into. Ids count units.
+    pub units: u32,
+    /// How many records it has, as many in each unit.
     pub records: u32,
     /// Its stamp.
     pub stamp: Stamp,
@@ -167,13 +169,10 @@ impl PartitionLog {
         self.former.append(&mut former);
     }
 
-    /// All batches ever appended and not cut off, in order.
+    /// All units ever appended and not cut off, in order.
     #[must_use]
     pub fn logged(&self) -> Vec<Logged> {
-        let kept = self.kept.iter().map(|kept| Logged {
-            id: kept.batch.id,
-            offset: kept.offset,
-        });
+        let kept = self.kept.iter().flat_map(Kept::units);
         self.former.iter().copied().chain(kept).collect()
     }
 
@@ -247,6 +246,15 @@ impl PartitionLog {
 }
 
 impl Kept {
+    fn units(&self) -> impl Iterator<Item = Logged> {
+        let (first, offset) = (self.batch.id, self.offset);
+        let records = i64::from(self.batch.records / self.batch.units);
+        (0..self.batch.units).map(move |unit| Logged {
+            id: first + u64::from(unit),
+            offset: offset + i64::from(unit) * records,
+        })
+    }
+
     fn end(&self) -> i64 {
         self.offset + i64::from(self.batch.records)
     }

@@ -48,6 +48,8 @@ pub struct Plan {
     pub refuse: u64,
     /// A request is refused for good.
     pub reject: u64,
+    /// A batch is refused for its size.
+    pub too_large: u64,
     /// A request is answered with an error after the append.
     pub fail_after_append: u64,
     /// A batch never reaches the socket.
@@ -70,6 +72,7 @@ impl Plan {
         let reject = odds(&[0, 0, 15, 50]);
         let fail_after_append = odds(&[0, 6, 15, 40]);
         let not_sent = odds(&[0, 20, 60]);
+        let too_large = odds(&[0, 4, 15, 50]);
         Self {
             steps,
             partitions: 1 + dice.index(3),
@@ -97,6 +100,7 @@ impl Plan {
             forget,
             refuse,
             reject,
+            too_large,
             fail_after_append,
             not_sent,
         }
@@ -113,6 +117,7 @@ impl Plan {
         self.forget = 0;
         self.refuse = 0;
         self.reject = 0;
+        self.too_large = 0;
         self.fail_after_append = 0;
         self.not_sent = 0;
         self

@@ -8,6 +8,7 @@
 //!
 //! Not for bytes, nor for deadlines: a step gives batches up at any time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use milena_proto::sequencer::{
@@ -40,6 +41,8 @@ pub struct Report {
     pub bumps: u64,
     /// Producer ids whose epochs were used up.
     pub exhausted: u64,
+    /// Batches divided.
+    pub splits: u64,
     /// How the batches ended.
     pub ends: Summary,
     /// The most attempts that were under way at once on a partition.
@@ -71,12 +74,22 @@ struct Part {
     leader: i32,
     /// What the client takes for the topic.
     generation: u32,
-    /// The last stamp that each batch was sent with.
-    stamps: Vec<Option<Stamp>>,
-    records: Vec<u32>,
+    /// By first unit: the batches, as divided as they are.
+    batches: BTreeMap<u64, Sealed>,
+    /// Too large, and still to be divided.
+    splitting: Vec<u64>,
     changed_id: bool,
     /// The attempts whose outcome was not told, and the nodes they went to.
     under_way: Vec<(AttemptId, i32)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sealed {
+    units: u32,
+    /// In each unit.
+    records: u32,
+    /// What it was sent with last.
+    stamp: Option<Stamp>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -103,13 +116,14 @@ impl World {
             sequencer: Sequencer::new(Config {
                 acks: Acks::All,
                 idempotent: plan.idempotent,
+                transactional: false,
                 max_in_flight: plan.max_in_flight,
             }),
             history: History::default(),
             leader: 0,
             generation: 0,
-            stamps: Vec::new(),
-            records: Vec::new(),
+            batches: BTreeMap::new(),
+            splitting: Vec::new(),
             changed_id: false,
             under_way: Vec::new(),
         };
@@ -163,6 +177,10 @@ impl World {
         if self.dice.one_in(5) {
             let part = self.part();
             self.refresh(part);
+        }
+        if self.dice.one_in(4) {
+            let part = self.part();
+            self.split(part);
         }
     }
 

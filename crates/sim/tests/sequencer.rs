@@ -72,6 +72,7 @@ fn add(total: &mut Report, one: &Report) {
     total.expiries += one.expiries;
     total.bumps += one.bumps;
     total.exhausted += one.exhausted;
+    total.splits += one.splits;
     total.most_in_flight = total.most_in_flight.max(one.most_in_flight);
     total.ends.add(&one.ends);
 }
@@ -89,6 +90,7 @@ fn twenty_thousand_seeds_keep_every_promise() {
     println!("{total:#?}");
     assert!(total.cuts > 500_000 && total.leader_moves > 100_000 && total.late > 200_000);
     assert!(total.expiries > 20_000 && total.exhausted > 1_000 && total.most_in_flight == 5);
+    assert!(total.splits > 20_000);
     assert!(total.ends.maybe_present > 10_000 && total.ends.maybe_absent > 10_000);
 }
 

@@ -10,8 +10,11 @@ use super::{AttemptId, BatchId, Fate, Identity};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) id: BatchId,
+    pub(super) place: Place,
     pub(super) records: u32,
     pub(super) stamp: Option<Stamp>,
+    /// It is being divided.
+    pub(super) splitting: bool,
     pub(super) flying: Option<AttemptId>,
     /// An attempt may have been written. Never taken back: then the stamp is for good.
     pub(super) doubt: bool,
@@ -20,21 +23,32 @@ pub(super) struct Entry {
     pub(super) attempts: u32,
 }
 
+/// Where a batch stands in the order of all: how many were sealed before it, and how many records
+/// of the same sealed batch, if it is a piece of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) sealed: u64,
+    pub(super) records: u32,
+}
+
 /// An attempt that has not ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outstanding {
     pub(super) attempt: AttemptId,
     pub(super) id: BatchId,
+    pub(super) place: Place,
     pub(super) to: i32,
     pub(super) sent: Instant,
 }
 
 impl Entry {
-    pub(super) const fn new(id: BatchId, records: u32) -> Self {
+    pub(super) const fn new(id: BatchId, place: Place, records: u32) -> Self {
         Self {
             id,
+            place,
             records,
             stamp: None,
+            splitting: false,
             flying: None,
             doubt: false,
             success: None,
@@ -42,7 +56,7 @@ impl Entry {
         }
     }
 
-    /// Whether it has to be sent, for the first time or again.
+    /// Whether it has to be sent, for the first time or again, or divided first.
     pub(super) const fn waits(&self) -> bool {
         self.flying.is_none() && self.success.is_none()
     }

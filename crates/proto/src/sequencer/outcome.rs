@@ -63,6 +63,8 @@ impl Sequencer {
     fn handle_refusal(&mut self, index: usize, answer: &Answer) {
         match refusal::of(answer, self.acks, self.idempotent) {
             Refusal::State => self.handle_state_mismatch(index, answer),
+            Refusal::TooLarge if self.may_split(index) => self.begin_split(index),
+            Refusal::TooLarge => self.handle_refused(index, false, answer.error),
             Refusal::Definite { retriable } => self.handle_refused(index, retriable, answer.error),
             Refusal::Maybe { retriable } => {
                 self.doubt(index);
@@ -89,14 +91,14 @@ impl Sequencer {
         };
         let head = !self.queue.iter().take(index).any(may_come);
         let doubt = self.queue.get(index).is_some_and(|entry| entry.doubt);
-        if head && doubt {
-            self.fail(index, Because::State(answer.error));
-            return;
-        }
-        if head && self.settling.is_none() {
+        if head && (self.transactional || !doubt) && self.settling.is_none() {
             self.settling = Some(Settling::State(self.mismatch(answer)));
         }
-        self.retry(index);
+        if head && (self.transactional || doubt) {
+            self.fail(index, Because::State(answer.error));
+        } else {
+            self.retry(index);
+        }
     }
 
     fn mismatch(&self, answer: &Answer) -> BumpReason {
@@ -113,7 +115,7 @@ impl Sequencer {
             entry.success = Some(offset);
         }
         self.proven = self.proven.max(Some(ended.sent));
-        self.close_hole(ended.id);
+        self.close_hole(ended.place);
     }
 
     fn note_acknowledged(&mut self, entry: &Entry, offset: Option<i64>) {

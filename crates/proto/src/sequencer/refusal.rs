@@ -12,6 +12,8 @@ use super::{Acks, Answer};
 pub(super) enum Refusal {
     /// Refused before the append.
     Definite { retriable: bool },
+    /// Refused before the append, for its size.
+    TooLarge,
     /// It may have been appended.
     Maybe { retriable: bool },
     /// Refused, as the broker's state of the producer does not fit the stamp.
@@ -28,9 +30,8 @@ pub(super) fn of(answer: &Answer, acks: Acks, idempotent: bool) -> Refusal {
         {
             Refusal::State
         }
-        ErrorCode::MessageTooLarge
-        | ErrorCode::RecordListTooLarge
-        | ErrorCode::CorruptMessage
+        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => Refusal::TooLarge,
+        ErrorCode::CorruptMessage
         | ErrorCode::InvalidRecord
         | ErrorCode::InvalidTimestamp
         | ErrorCode::UnsupportedForMessageFormat
@@ -46,6 +47,9 @@ pub(super) fn of(answer: &Answer, acks: Acks, idempotent: bool) -> Refusal {
         | ErrorCode::UnsupportedVersion
         | ErrorCode::PolicyViolation
         | ErrorCode::ProducerFenced
+        | ErrorCode::InvalidTxnState
+        | ErrorCode::InvalidProducerIdMapping
+        | ErrorCode::TransactionAbortable
         | ErrorCode::OutOfOrderSequenceNumber
         | ErrorCode::UnknownProducerId
         | ErrorCode::InvalidProducerEpoch => Refusal::Definite { retriable },

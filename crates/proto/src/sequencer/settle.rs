@@ -1,16 +1,16 @@
 //! How the partition goes on after a hole in its sequence numbers, or after the broker's state
 //! turned out to be another.
 
-use super::entry::Entry;
-use super::{BatchId, Bump, BumpReason, Event, Fate, Identity, Sequencer};
+use super::entry::{Entry, Place};
+use super::{Bump, BumpReason, Event, Fate, Identity, Sequencer};
 
 /// Why nothing is stamped until no stamped batch is in flight or in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Settling {
     /// Clean batches left, this one last: their sequence numbers are free.
-    Gap(BatchId),
+    Gap(Place),
     /// Batches left, this one last, and one of them in doubt.
-    Doubt(BatchId),
+    Doubt(Place),
     /// The broker's state fits no stamp, whatever becomes of the other batches.
     State(BumpReason),
 }
@@ -21,7 +21,7 @@ impl Sequencer {
         let Some(stamp) = left.stamp.filter(|_| self.idempotent) else {
             return;
         };
-        let later = |entry: &&Entry| entry.id > left.id && entry.is_under(self.identity);
+        let later = |entry: &&Entry| entry.place > left.place && entry.is_under(self.identity);
         if self
             .window()
             .filter(later)
@@ -36,16 +36,18 @@ impl Sequencer {
         // I8
         self.settling = Some(match (self.settling, fate) {
             (Some(Settling::State(reason)), _) => Settling::State(reason),
-            (Some(Settling::Doubt(last)), _) => Settling::Doubt(last.max(left.id)),
-            (Some(Settling::Gap(last)), Fate::NotWritten) => Settling::Gap(last.max(left.id)),
-            (Some(Settling::Gap(last)), Fate::MaybeWritten) => Settling::Doubt(last.max(left.id)),
-            (None, Fate::NotWritten) => Settling::Gap(left.id),
-            (None, Fate::MaybeWritten) => Settling::Doubt(left.id),
+            (Some(Settling::Doubt(last)), _) => Settling::Doubt(last.max(left.place)),
+            (Some(Settling::Gap(last)), Fate::NotWritten) => Settling::Gap(last.max(left.place)),
+            (Some(Settling::Gap(last)), Fate::MaybeWritten) => {
+                Settling::Doubt(last.max(left.place))
+            }
+            (None, Fate::NotWritten) => Settling::Gap(left.place),
+            (None, Fate::MaybeWritten) => Settling::Doubt(left.place),
         });
     }
 
     /// A success shows that what left before it was written.
-    pub(super) fn close_hole(&mut self, succeeded: BatchId) {
+    pub(super) fn close_hole(&mut self, succeeded: Place) {
         if let Some(Settling::Gap(last) | Settling::Doubt(last)) = self.settling
             && succeeded > last
         {
@@ -72,15 +74,16 @@ impl Sequencer {
         }
     }
 
-    /// Goes on under the next epoch. No batch may be in flight or in doubt.
+    /// Goes on under the next epoch: its own next one, or in transactions the one that the
+    /// coordinator gives. No batch may be in flight or in doubt.
     pub(super) fn restart(&mut self, reason: BumpReason) {
         self.unstamp();
         let Some(from) = self.identity.take() else {
             return;
         };
-        match from.epoch.checked_add(1) {
+        match from.epoch.checked_add(1).filter(|_| !self.transactional) {
             Some(epoch) => self.identity = Some(Identity { epoch, ..from }),
-            None => self.exhausted = Some(from.producer_id),
+            None => self.left = Some(from),
         }
         (self.next, self.expected, self.proven) = (0, 0, None);
         let to = self.identity;
@@ -91,7 +94,8 @@ impl Sequencer {
     fn unstamp(&mut self) {
         self.settling = None;
         let clean = |entry: &&mut Entry| entry.success.is_none();
-        for entry in self.queue.iter_mut().take(super::WINDOW).filter(clean) {
+        let stamped = self.stamped();
+        for entry in self.queue.iter_mut().take(stamped).filter(clean) {
             entry.stamp = None; // I1
         }
     }

@@ -7,6 +7,8 @@ use super::*;
 mod epochs;
 mod fates;
 mod order;
+mod split;
+mod transactional;
 
 const ID: Identity = Identity {
     producer_id: 7,
@@ -24,15 +26,19 @@ struct Bench {
 }
 
 impl Bench {
-    #[expect(clippy::disallowed_methods, reason = "only differences matter")]
     fn with(acks: Acks, idempotent: bool) -> Self {
-        let max_in_flight = 9;
+        Self::new(Config {
+            acks,
+            idempotent,
+            transactional: false,
+            max_in_flight: 9,
+        })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "only differences matter")]
+    fn new(config: Config) -> Self {
         Self {
-            sequencer: Sequencer::new(Config {
-                acks,
-                idempotent,
-                max_in_flight,
-            }),
+            sequencer: Sequencer::new(config),
             identity: ID,
             now: Instant::now(),
             sealed: 0,
@@ -92,6 +98,17 @@ impl Bench {
         self.events()
     }
 
+    /// Divides a batch into pieces, whose ids count on from those of the batches.
+    fn split<const PIECES: usize>(&mut self, id: u64, records: [u32; PIECES]) -> [u64; PIECES] {
+        let ids = records.map(|_| {
+            self.sealed += 1;
+            self.sealed - 1
+        });
+        let pieces: Vec<_> = ids.map(BatchId).into_iter().zip(records).collect();
+        assert!(self.sequencer.handle_split(BatchId(id), &pieces));
+        ids
+    }
+
     fn replace_topic(&mut self) -> Vec<Event> {
         self.sequencer.handle_topic_replaced();
         self.events()
@@ -128,6 +145,10 @@ const OUT_OF_ORDER: ErrorCode = ErrorCode::OutOfOrderSequenceNumber;
 fn acknowledged(id: u64, offset: i64) -> Event {
     let (id, offset) = (BatchId(id), Some(offset));
     Event::Acknowledged { id, offset }
+}
+
+fn too_large(id: u64) -> Event {
+    Event::TooLarge { id: BatchId(id) }
 }
 
 fn retry(id: u64) -> Event {

@@ -70,7 +70,7 @@ pub enum Attempt {
     Answered(Answer),
 }
 
-/// A batch, named by whoever holds its bytes. Ids ascend in the order of sealing.
+/// A batch, named by whoever holds its bytes. Ids are unique within a sequencer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(pub u64);
 
@@ -85,6 +85,10 @@ pub struct Config {
     pub acks: Acks,
     /// Whether batches are stamped.
     pub idempotent: bool,
+    /// Whether batches belong to transactions; implies `idempotent`. The epoch is the transaction
+    /// coordinator's then: the partition never raises it by itself, and takes over every identity
+    /// it is offered once nothing of the former one is unresolved.
+    pub transactional: bool,
     /// How many batches may be sent and unresolved at once, from 1 to 5. Without idempotence it
     /// counts as 1, as nothing else keeps the order of batches of which one has to be sent again.
     pub max_in_flight: usize,
@@ -103,7 +107,8 @@ pub enum Next {
     Wait,
     /// An identity is needed to stamp the next batch.
     NeedsIdentity {
-        /// The producer id whose last epoch this partition has used: another one is needed.
+        /// The producer id whose last epoch this partition has used, or with which a transactional
+        /// producer cannot go on under this epoch.
         exhausted: Option<i64>,
     },
 }
@@ -140,6 +145,13 @@ pub enum Event {
         /// The batch.
         id: BatchId,
     },
+    /// The broker takes no batch so large, and certainly has not written it. It holds several
+    /// records: divide it and call [`handle_split`](super::Sequencer::handle_split), or give it up.
+    /// Until then nothing behind it is sent.
+    TooLarge {
+        /// The batch.
+        id: BatchId,
+    },
     /// The batch has failed for good.
     Failed {
         /// The batch.
@@ -167,12 +179,14 @@ pub enum Because {
     TopicReplaced,
 }
 
-/// The partition raised its epoch, or left its producer id if there was no higher epoch.
+/// The partition raised its epoch, or left its identity: its producer id has no higher epoch, or the
+/// epoch is not the partition's to raise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bump {
     /// The identity it had.
     pub from: Identity,
-    /// The identity it has now, `None` if it needs a new producer id.
+    /// The identity it has now, `None` if it needs another one: a new producer id, or in a
+    /// transaction a new epoch.
     pub to: Option<Identity>,
     /// Why.
     pub reason: BumpReason,

@@ -7,7 +7,12 @@ fn batch(id: u64, epoch: i16, base_sequence: i32, records: u32) -> Batch {
         base_sequence,
         transactional: false,
     };
-    Batch { id, records, stamp }
+    Batch {
+        id,
+        units: 1,
+        records,
+        stamp,
+    }
 }
 
 #[test]

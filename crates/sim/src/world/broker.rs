@@ -6,7 +6,7 @@ use milena_proto::sequencer::Answer;
 use super::*;
 
 const REJECTIONS: [ErrorCode; 3] = [
-    ErrorCode::MessageTooLarge,
+    ErrorCode::PolicyViolation,
     ErrorCode::TopicAuthorizationFailed,
     ErrorCode::InvalidRecord,
 ];
@@ -98,6 +98,9 @@ impl World {
         }
         if self.dice.one_in(self.plan.reject) {
             return (self.dice.pick(&REJECTIONS), -1);
+        }
+        if self.dice.one_in(self.plan.too_large) {
+            return (ErrorCode::MessageTooLarge, -1);
         }
         let offset = match log.append(&request.batch) {
             Ok(offset) => offset,

@@ -12,16 +12,58 @@ impl World {
         if part.sequencer.unresolved() >= MOST_UNRESOLVED {
             return;
         }
+        let units = 1 + u32::try_from(self.dice.below(4)).expect("below 4");
+        let records = 1 + u32::try_from(self.dice.below(8)).expect("below 8");
         let id = part.history.accept();
-        let records = match id {
-            0 => self.plan.first_records,
-            _ => 1 + u32::try_from(self.dice.below(20)).expect("below 20"),
+        let (units, records) = match id {
+            0 => (1, self.plan.first_records),
+            _ => (units, records),
         };
-        part.stamps.push(None);
-        part.records.push(records);
-        part.sequencer.handle_sealed(BatchId(id), records);
+        for _ in 1..units {
+            part.history.accept();
+        }
+        let sealed = Sealed {
+            units,
+            records,
+            stamp: None,
+        };
+        part.batches.insert(id, sealed);
+        part.sequencer.handle_sealed(BatchId(id), units * records);
+        let numbers = [number(index), number(id), number(units), number(records)];
+        self.trace.note("seal", &numbers);
+    }
+
+    /// Divides a batch that was too large; one of a single unit is given up.
+    pub(super) fn split(&mut self, index: usize) {
+        let part = &mut self.parts[index];
+        let Some(id) = part.splitting.pop() else {
+            return;
+        };
+        let whole = part.batches[&id];
+        if whole.units == 1 {
+            part.sequencer.handle_expired(BatchId(id));
+            return self.take_events(index);
+        }
+        let first = 1 + u32::try_from(self.dice.below(u64::from(whole.units - 1))).expect("few");
+        let halves = [(id, first), (id + u64::from(first), whole.units - first)];
+        let pieces = halves.map(|(id, units)| (BatchId(id), units * whole.records));
+        // It may have been given up meanwhile.
+        if part.sequencer.handle_split(BatchId(id), &pieces) {
+            for (id, units) in halves {
+                let stamp = None;
+                part.batches.insert(
+                    id,
+                    Sealed {
+                        units,
+                        stamp,
+                        ..whole
+                    },
+                );
+            }
+            self.report.splits += 1;
+        }
         self.trace
-            .note("seal", &[number(index), number(id), i64::from(records)]);
+            .note("split", &[number(index), number(id), number(first)]);
     }
 
     /// Sends at most one batch: whether it did.
@@ -33,7 +75,9 @@ impl World {
                 self.transmit(index, &sending);
                 return true;
             }
-            Next::Wait if part.sequencer.in_flight() == 0 => self.broken("it waits for nothing"),
+            Next::Wait if part.sequencer.in_flight() + part.splitting.len() == 0 => {
+                self.broken("it waits for nothing")
+            }
             Next::Empty if part.sequencer.unresolved() > part.sequencer.in_flight() + 5 => {
                 self.broken("it sends nothing and has batches");
             }
@@ -63,16 +107,27 @@ impl World {
         while let Some(event) = part.sequencer.poll_event() {
             match event {
                 Event::Acknowledged { id, offset } => {
-                    part.history.acknowledged(id.0, offset);
+                    let batch = part.batches[&id.0];
+                    for unit in 0..batch.units {
+                        let before = i64::from(unit * batch.records);
+                        let at = offset.map(|offset| offset + before);
+                        part.history.acknowledged(id.0 + u64::from(unit), at);
+                    }
                     let at = offset.unwrap_or(-1);
                     self.trace
                         .note("acknowledged", &[number(index), number(id.0), at]);
                 }
                 Event::Failed { id, fate, .. } => {
-                    part.history.failed(id.0, fate);
+                    for unit in 0..part.batches[&id.0].units {
+                        part.history.failed(id.0 + u64::from(unit), fate);
+                    }
                     let maybe = i64::from(fate == Fate::MaybeWritten);
                     self.trace
                         .note("failed", &[number(index), number(id.0), maybe]);
+                }
+                Event::TooLarge { id } => {
+                    part.splitting.push(id.0);
+                    self.trace.note("too large", &[number(index), number(id.0)]);
                 }
                 Event::Bumped(bump) => {
                     self.report.bumps += 1;
@@ -100,9 +155,10 @@ impl World {
     fn transmit(&mut self, index: usize, sending: &Sending) {
         let (id, stamp) = (sending.id.0, sending.stamp);
         let part = &mut self.parts[index];
-        let slot = usize::try_from(id).expect("an id counts batches");
-        part.stamps[slot] = Some(stamp);
-        let wrong = part.records[slot] != sending.records;
+        let batch = part.batches.get_mut(&id).expect("it was sealed");
+        batch.stamp = Some(stamp);
+        let units = batch.units;
+        let wrong = batch.records * units != sending.records;
         let in_flight = part.sequencer.in_flight();
         self.report.most_in_flight = self.report.most_in_flight.max(in_flight);
         let numbers = [
@@ -132,6 +188,7 @@ impl World {
         let (node, generation) = (part.leader, part.generation);
         let batch = Batch {
             id,
+            units,
             records: sending.records,
             stamp,
         };

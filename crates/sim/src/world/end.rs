@@ -42,6 +42,7 @@ impl World {
     fn round(&mut self) {
         for index in 0..self.parts.len() {
             self.refresh(index);
+            self.split(index);
             while self.send(index) {}
         }
         for index in (0..self.connections.len()).rev() {

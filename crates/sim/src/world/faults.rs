@@ -138,7 +138,7 @@ impl World {
     fn refuses_unknown(&self, index: usize) -> bool {
         let part = &self.parts[index];
         let refused = |stamp: Stamp| stamp.base_sequence > 0;
-        let sent = |id: u64| part.stamps[usize::try_from(id).expect("a count")];
+        let sent = |id: u64| part.batches[&id].stamp;
         self.plan.rules != Rules::Lenient
             && self.plan.idempotent
             && self.plan.first_records == 1
@@ -156,7 +156,7 @@ impl Part {
     /// The batches that are not resolved.
     fn open(&self) -> impl Iterator<Item = u64> {
         let oldest = self.sequencer.oldest().map_or(u64::MAX, |id| id.0);
-        let sealed = self.stamps.len() as u64;
-        (oldest..sealed).filter(|id| !self.history.has_ended(*id))
+        let sealed = self.batches.range(oldest..).map(|(id, _)| *id);
+        sealed.filter(|id| !self.history.has_ended(*id))
     }
 }

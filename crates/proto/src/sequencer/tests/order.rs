@@ -103,8 +103,8 @@ fn successes_are_reported_in_order_and_those_held_back_fill_the_window() {
 fn a_refused_batch_leaves_its_range_to_the_next() {
     let mut bench = Bench::proven();
     let [a] = bench.fly();
-    let refused = Because::Refused(ErrorCode::MessageTooLarge);
-    let told = bench.tell(a, answered(ErrorCode::MessageTooLarge));
+    let refused = Because::Refused(ErrorCode::InvalidRecord);
+    let told = bench.tell(a, answered(ErrorCode::InvalidRecord));
     assert_eq!(told, [failed(1, Fate::NotWritten, refused)]);
     bench.seal(2);
     assert_eq!(bench.sent(), [(2, 0, 3)]);
@@ -115,7 +115,7 @@ fn clean_successors_of_a_refused_batch_move_up_under_the_same_epoch() {
     let mut bench = Bench::proven();
     let [a, b, c] = bench.fly();
     bench.seal(2);
-    bench.tell(a, answered(ErrorCode::MessageTooLarge));
+    bench.tell(a, answered(ErrorCode::InvalidRecord));
     assert_eq!(bench.poll(), Next::Wait, "nothing is stamped behind a hole");
     assert_eq!(bench.tell(b, answered(OUT_OF_ORDER)), [retry(2)]);
     assert_eq!(bench.poll(), Next::Wait);
@@ -127,7 +127,7 @@ fn clean_successors_of_a_refused_batch_move_up_under_the_same_epoch() {
 fn a_success_before_a_hole_does_not_close_it() {
     let mut bench = Bench::proven();
     let [a, b, c] = bench.fly();
-    assert_eq!(bench.tell(b, answered(ErrorCode::MessageTooLarge)).len(), 1);
+    assert_eq!(bench.tell(b, answered(ErrorCode::InvalidRecord)).len(), 1);
     assert_eq!(bench.tell(a, written_at(103)), [acknowledged(1, 103)]);
     bench.seal(2);
     assert_eq!(bench.poll(), Next::Wait);
