@@ -35,9 +35,9 @@ pub(crate) enum Stop {
 }
 
 impl<T, O> ClosedBatch<T, O> {
-    pub(crate) fn new(accumulator: &Accumulator<T, O>) -> Self {
+    pub(crate) fn new(accumulator: &Accumulator<T, O>, limit: usize) -> Self {
         Self {
-            builder: BatchBuilder::new(Vec::new(), accumulator.limits().batch),
+            builder: BatchBuilder::new(Vec::new(), limit),
             reserved: Reservation::none(accumulator.budget()),
             segments: Arc::clone(&accumulator.segments),
             cell: None,
@@ -81,6 +81,7 @@ impl<T, O> ClosedBatch<T, O> {
         }
         Ok(Batch {
             cell,
+            first: 0,
             sealed,
             reserved: Mutex::new(Some(self.reserved)),
         })
@@ -147,6 +148,8 @@ impl<T, O> ClosedBatch<T, O> {
 #[derive(Debug)]
 pub struct Batch<T, O> {
     cell: Arc<Cell<T, O>>,
+    /// The index of its first record in the cell.
+    first: u32,
     sealed: SealedBatch,
     reserved: Mutex<Option<Reservation>>,
 }
@@ -155,6 +158,38 @@ impl<T, O> Batch<T, O> {
     /// Where the outcome appears.
     pub fn cell(&self) -> &Arc<Cell<T, O>> {
         &self.cell
+    }
+
+    /// The index of its first record among those that share the cell: 0 unless it is a part of a
+    /// divided batch.
+    pub fn first(&self) -> u32 {
+        self.first
+    }
+
+    /// Puts parts in this batch's place, which hold its records in the same order. They take over
+    /// its memory. Returns nothing if it is resolved already, or the parts' records are not its own.
+    pub fn divide(&self, parts: Vec<SealedBatch>) -> Option<Vec<Self>> {
+        let mut end = self.first;
+        let ends: Vec<u32> = parts
+            .iter()
+            .map(|part| {
+                end = end.saturating_add(part.count());
+                end
+            })
+            .collect();
+        let whole = end - self.first == self.sealed.count();
+        if !whole || !self.cell.divide(self.first, &ends) {
+            return None;
+        }
+        let mut reserved = lock(&self.reserved).take();
+        let firsts = std::iter::once(self.first).chain(ends);
+        let parts = firsts.zip(parts).map(|(first, sealed)| Self {
+            cell: Arc::clone(&self.cell),
+            first,
+            reserved: Mutex::new(reserved.as_mut().map(|whole| whole.take(sealed.len()))),
+            sealed,
+        });
+        Some(parts.collect())
     }
 
     /// The bytes.

@@ -215,6 +215,13 @@ impl Reservation {
         self.bytes += std::mem::take(&mut other.bytes);
     }
 
+    /// So many bytes of it, or all if there are fewer, as a reservation of their own.
+    pub fn take(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.budget.reservation(bytes)
+    }
+
     /// Keeps at most this many bytes and gives the rest back.
     pub fn shrink_to(&mut self, bytes: usize) {
         let excess = self.bytes.saturating_sub(bytes);

@@ -77,7 +77,7 @@ impl<T, O> Cell<T, O> {
 
     /// The outcome of the record with this index, if there is one yet.
     pub fn outcome(&self, index: u32) -> Option<&T> {
-        self.all.of(index).outcome.get()
+        self.all.of(index).0.outcome.get()
     }
 
     /// Whether every record has its outcome.
@@ -114,11 +114,16 @@ impl<T, O> Cell<T, O> {
 
     /// Divides the range that holds record `first` into ranges that end before the given indexes,
     /// which ascend and whose last one is the range's own end. Returns false, and changes nothing,
-    /// if it has its outcome already or the ends do not ascend. // I3
+    /// if it has its outcome already or those are not its ends. // I3
     pub fn divide(&self, first: u32, ends: &[u32]) -> bool {
-        let range = self.all.of(first);
+        let (range, end) = self.all.of(first);
         let ascending = ends.windows(2).all(|pair| pair[0] < pair[1]);
-        if ends.is_empty() || !ascending || range.outcome.get().is_some() {
+        let fits = match (ends.last(), end) {
+            (Some(last), Some(end)) => *last == end,
+            (last, None) => last.is_some(),
+            (None, _) => false,
+        };
+        if !fits || !ascending || range.outcome.get().is_some() {
             return false;
         }
         let parts = ends.iter().map(|end| (*end, Range::new())).collect();
@@ -132,7 +137,7 @@ impl<T, O> Cell<T, O> {
     /// Sets the outcome of the range that holds record `first` if it has none, and says whether it
     /// did. // I1
     pub(crate) fn resolve(&self, first: u32, outcome: T) -> bool {
-        if self.all.of(first).outcome.set(outcome).is_err() {
+        if self.all.of(first).0.outcome.set(outcome).is_err() {
             return false;
         }
         self.unresolved.fetch_sub(1, Ordering::AcqRel);
@@ -178,18 +183,19 @@ impl<T> Range<T> {
         }
     }
 
-    /// The undivided range that holds the record with this index; the last one if it is beyond.
+    /// The undivided range that holds the record with this index, or the last one if it is beyond,
+    /// and the range's end, unless it is all there is.
     #[inline]
-    fn of(&self, index: u32) -> &Self {
-        let mut range = self;
+    fn of(&self, index: u32) -> (&Self, Option<u32>) {
+        let (mut range, mut ending) = (self, None);
         while let Some(parts) = range.divided.get() {
             let at = parts.partition_point(|(end, _)| *end <= index);
             match parts.get(at).or(parts.last()) {
-                Some((_, part)) => range = part,
+                Some((end, part)) => (range, ending) = (part, Some(*end)),
                 None => break,
             }
         }
-        range
+        (range, ending)
     }
 }
 

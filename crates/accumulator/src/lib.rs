@@ -108,7 +108,7 @@ impl<T, O> Accumulator<T, O> {
     /// of a batch counts; whether this was it is returned.
     pub fn resolve(&self, batch: &Batch<T, O>, outcome: T) -> bool {
         batch.release(); // I4
-        self.resolve_cell(batch.cell(), outcome)
+        self.resolve_range(batch.cell(), batch.first(), outcome)
     }
 
     /// As [`Self::resolve`], for a batch that could not be sealed and whose cell is all that is
@@ -117,8 +117,8 @@ impl<T, O> Accumulator<T, O> {
         self.resolve_range(cell, 0, outcome)
     }
 
-    /// Tells the records of one range of a divided batch, the one that holds record `first`.
-    pub fn resolve_range(&self, cell: &Cell<T, O>, first: u32, outcome: T) -> bool {
+    /// Tells the records of the range that holds record `first`.
+    fn resolve_range(&self, cell: &Cell<T, O>, first: u32, outcome: T) -> bool {
         let resolved = cell.resolve(first, outcome);
         if cell.is_resolved() {
             lock(&self.outstanding).remove(&cell.id());

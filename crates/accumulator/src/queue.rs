@@ -6,6 +6,7 @@
 //! - I3. A batch whose place is gone when it is sealed was drained: it goes back to its sealer.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -20,6 +21,8 @@ use crate::{Accumulator, Batch, Cell, ClosedBatch, Reservation, lock};
 #[repr(align(128))]
 pub struct Queue<T, O> {
     accumulator: Arc<Accumulator<T, O>>,
+    /// The largest batch, in bytes before compression.
+    limit: AtomicUsize,
     batches: Mutex<Batches<T, O>>,
 }
 
@@ -114,6 +117,7 @@ impl<T, O: Clone> Queue<T, O> {
     /// An empty queue.
     pub fn new(accumulator: Arc<Accumulator<T, O>>) -> Self {
         Self {
+            limit: AtomicUsize::new(accumulator.limits().batch),
             accumulator,
             batches: Mutex::new(Batches {
                 open: None,
@@ -162,7 +166,8 @@ impl<T, O: Clone> Queue<T, O> {
         now: impl FnOnce() -> Instant,
         reserved: &mut Option<Reservation>,
     ) -> Result<Accepted<T, O>, Refused> {
-        let mut open = ClosedBatch::new(&self.accumulator);
+        let limit = self.limit.load(Ordering::Relaxed);
+        let mut open = ClosedBatch::new(&self.accumulator, limit);
         match open.append(record, &self.accumulator, reserved) {
             Ok((index, size)) => {
                 open.cell = Some(self.accumulator.open_cell(owner.clone(), now()));
@@ -261,6 +266,12 @@ impl<T, O: Clone> Queue<T, O> {
         let open = open.take_if(|open| expired(open.opened_at()));
         drained.extend(open.map(|open| Drained::Closed(Box::new(open))));
         drained
+    }
+
+    /// From the next batch on they are no larger than this, before compression, unless a single
+    /// record is. Never raised again.
+    pub fn lower_limit(&self, bytes: usize) {
+        self.limit.fetch_min(bytes, Ordering::Relaxed);
     }
 
     /// Takes no more records.

@@ -54,6 +54,7 @@ mod header;
 mod read;
 mod record;
 mod sealed;
+mod split;
 pub mod text;
 mod varint;
 
@@ -71,3 +72,4 @@ pub use header::{Attributes, BatchHeader, HEADER_LEN, MAGIC, TimestampType};
 pub use read::{Batch, Batches, CheckedBatch, Records, Spans};
 pub use record::{Header, Headers, RecordParts, RecordRef, RecordSpan};
 pub use sealed::{SealedBatch, Stamp};
+pub use split::SplitError;

@@ -245,3 +245,60 @@ fn segments_come_back_and_are_used_again() {
     assert_eq!(addresses[0], addresses[1]);
     assert_eq!(addresses[0], addresses[2]);
 }
+
+#[test]
+fn the_parts_of_a_divided_batch_resolve_apart_and_share_its_memory() {
+    let accumulator = accumulator(10_000, 1 << 20);
+    let queue = Queue::new(Arc::clone(&accumulator));
+    for _ in 0..4 {
+        append(&queue, &[7; 1_000], start()).unwrap();
+    }
+    let whole = take(&queue).unwrap();
+    let used = accumulator.budget().used();
+    let split = |batch: &Batch<Outcome, ()>| {
+        let mut compressor = Compressor::new(Compression::None);
+        let parts = batch
+            .sealed()
+            .split(&mut compressor, &mut Decompressor::new());
+        batch.divide(parts.unwrap())
+    };
+    let halves = split(&whole).unwrap();
+    let firsts: Vec<u32> = halves.iter().map(Batch::first).collect();
+    assert_eq!(firsts[0], 0);
+    assert!(split(&whole).is_none(), "a batch is divided once");
+    assert!(accumulator.budget().used() <= used);
+
+    assert!(accumulator.resolve(&halves[1], 11));
+    let cell = whole.cell();
+    assert_eq!(
+        (cell.outcome(0), cell.outcome(firsts[1])),
+        (None, Some(&11))
+    );
+    let quarters = split(&halves[0]).unwrap();
+    for (quarter, outcome) in quarters.iter().zip(20..) {
+        assert!(!accumulator.is_idle());
+        assert!(accumulator.resolve(quarter, outcome));
+    }
+    assert!(accumulator.is_idle());
+    assert_eq!((cell.outcome(0), cell.outcome(1)), (Some(&20), Some(&21)));
+    drop((whole, halves, quarters));
+    assert_eq!(accumulator.budget().used(), 0);
+}
+
+#[test]
+fn a_lowered_limit_holds_from_the_next_batch_on() {
+    let accumulator = accumulator(10_000, 1 << 20);
+    let queue = Queue::new(Arc::clone(&accumulator));
+    queue.lower_limit(1_000);
+    queue.lower_limit(5_000);
+    let mut batches = 0;
+    for _ in 0..10 {
+        let opened = append(&queue, &[0; 400], start()).unwrap().opened;
+        batches += usize::from(opened.is_some());
+    }
+    assert_eq!(batches, 5, "two records in each");
+    assert!(
+        append(&queue, &[0; 4_000], start()).is_ok(),
+        "one alone may be larger"
+    );
+}
