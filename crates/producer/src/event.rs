@@ -42,6 +42,20 @@ pub enum ProducerEvent {
         /// The node id of the new one.
         to: i32,
     },
+    /// A batch was too large for its broker and is sent in parts (KIP-126). Later batches of the
+    /// partition are made no larger than its parts.
+    BatchSplit {
+        /// The topic.
+        topic: Str,
+        /// The partition.
+        partition: i32,
+        /// The batch's size as sent, in bytes.
+        size: usize,
+        /// How many records it has.
+        records: u32,
+        /// How many parts it became.
+        parts: usize,
+    },
     /// A batch has failed.
     BatchFailed(Arc<FailedBatch>),
 }
@@ -67,6 +81,16 @@ impl ProducerEvent {
                 from,
                 to,
             } => tracing::info!(%topic, partition, from, to, "partition has a new leader"),
+            Self::BatchSplit {
+                topic,
+                partition,
+                size,
+                records,
+                parts,
+            } => tracing::warn!(
+                %topic, partition, size, records, parts,
+                "batch too large for the broker, sent in parts"
+            ),
             Self::BatchFailed(batch) => tracing::warn!(
                 topic = %batch.topic(),
                 partition = batch.partition(),

@@ -19,6 +19,8 @@ pub struct FailedBatch {
     fate: Fate,
     cause: DeliveryCause,
     attempts: u32,
+    /// The index of its first record among those that share its cell.
+    first: u32,
     records: u32,
     /// Absent only if the codec itself failed.
     sealed: Option<SealedBatch>,
@@ -49,11 +51,12 @@ pub enum DeliveryCause {
         /// Which records are to blame (KIP-467), if the broker said it.
         record_errors: Vec<RecordError>,
     },
-    /// The broker or the topic does not take batches so large. The batch is not split.
+    /// The broker or the topic does not take it, and it could not be divided: a batch of several
+    /// records fails like this only if an earlier attempt may have been written.
     #[error(
         "its batch of {records} records takes {size} bytes, more than the topic's \
          max.message.bytes (or the broker's message.max.bytes) allows; raise that, or lower \
-         batch_size (batch.size) of this producer"
+         batch_size (batch.size) of this producer if it has several records"
     )]
     TooLarge {
         /// The batch's size as sent.
@@ -159,10 +162,11 @@ impl FailedBatch {
     pub(crate) fn new(
         partition: Arc<Partition>,
         (fate, cause, attempts): (Fate, DeliveryCause, u32),
-        records: u32,
+        (first, records): (u32, u32),
         sealed: Option<SealedBatch>,
     ) -> Self {
         Self {
+            first,
             partition,
             fate,
             cause,
@@ -170,6 +174,14 @@ impl FailedBatch {
             records,
             sealed,
             decoded: OnceLock::new(),
+        }
+    }
+
+    /// The error of the record with this index among those that share the cell.
+    pub(crate) fn error_of(self: &Arc<Self>, index: u32) -> DeliveryError {
+        DeliveryError {
+            batch: Arc::clone(self),
+            index: index.saturating_sub(self.first),
         }
     }
 
@@ -240,8 +252,9 @@ impl fmt::Debug for FailedBatch {
 /// Why a record was not delivered.
 #[derive(Clone)]
 pub struct DeliveryError {
-    pub(crate) batch: Arc<FailedBatch>,
-    pub(crate) index: u32,
+    batch: Arc<FailedBatch>,
+    /// Its place in the batch.
+    index: u32,
 }
 
 impl DeliveryError {

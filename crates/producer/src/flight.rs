@@ -5,7 +5,8 @@
 //!
 //! - I1. Every batch that enters leaves once, as a [`Settled`].
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use milena_codec::Uuid;
@@ -14,14 +15,18 @@ use milena_proto::sequencer::{
     Attempt, AttemptId, BatchId, Because, Bump, Config, Event, Fate, Identity, Next, Sequencer,
 };
 
+use milena_records::SealedBatch;
+
 use crate::ProducerConfig;
 use crate::failed::{DeliveryCause, LastError, TimeSpent};
+use crate::partition::Partition;
 use crate::shared::Batch;
 
 pub(crate) struct Flight {
     sequencer: Sequencer,
-    /// What the sequencer knows by id.
-    batches: BTreeMap<BatchId, Travelling>,
+    /// What the sequencer knows by id, in the order of sealing.
+    batches: VecDeque<Travelling>,
+    next_id: u64,
     backoff: Backoff,
     retry_at: Option<Instant>,
     pub(crate) last_error: Option<LastError>,
@@ -35,6 +40,7 @@ pub(crate) struct Flight {
 
 /// A batch between its queue and its outcome.
 pub(crate) struct Travelling {
+    id: BatchId,
     pub(crate) batch: Batch,
     attempts: u32,
     first: Option<Instant>,
@@ -62,6 +68,12 @@ pub(crate) enum Settled {
     Retry {
         attempts: u32,
         cause: LastError,
+    },
+    /// It has to be divided.
+    TooLarge {
+        id: BatchId,
+        sealed: SealedBatch,
+        partition: Arc<Partition>,
     },
     Bumped(Bump),
 }
@@ -96,7 +108,8 @@ impl Flight {
                 transactional: false,
                 max_in_flight: config.max_in_flight,
             }),
-            batches: BTreeMap::new(),
+            batches: VecDeque::new(),
+            next_id: 0,
             backoff: Backoff::new(config.retry_backoff, config.retry_backoff_max),
             retry_at: None,
             last_error: None,
@@ -119,22 +132,40 @@ impl Flight {
 
     /// The size of the batch that would be sent next, if it is here.
     pub(crate) fn next_size(&self) -> Option<usize> {
-        let next = self.batches.get(&self.sequencer.waiting()?)?;
-        Some(next.batch.sealed().len())
+        let next = self.batch(self.sequencer.waiting()?)?;
+        Some(next.sealed().len())
     }
 
     /// Takes in a sealed batch, behind all others.
     pub(crate) fn push(&mut self, batch: Batch) {
-        let id = BatchId(batch.cell().id());
+        let id = self.name();
         self.sequencer.handle_sealed(id, batch.sealed().count());
-        self.batches.insert(id, Travelling::new(batch));
+        self.batches.push_back(Travelling::new(id, batch));
+    }
+
+    /// Puts parts in the place of a batch that was too large. Returns how many, unless it was given
+    /// up meanwhile.
+    pub(crate) fn divide(&mut self, id: BatchId, parts: Vec<SealedBatch>) -> Option<usize> {
+        let at = self.batches.iter().position(|one| one.id == id)?;
+        let parts = self.batches[at].batch.divide(parts)?;
+        let whole = self.batches.remove(at)?;
+        let count = parts.len();
+        let mut names = Vec::with_capacity(count);
+        for (at, batch) in (at..).zip(parts) {
+            let id = self.name();
+            names.push((id, batch.sealed().count()));
+            self.batches.insert(at, whole.part(id, batch));
+        }
+        let divided = self.sequencer.handle_split(id, &names);
+        debug_assert!(divided, "the sequencer knows what the flight knows");
+        Some(count)
     }
 
     /// Begins an attempt of the next batch at the leader `to`.
     pub(crate) fn next(&mut self, identity: Option<Identity>, to: i32, now: Instant) -> Prepared {
         match self.sequencer.poll_send(identity, to, now) {
             Next::Send(sending) => {
-                if let Some(travelling) = self.batches.get_mut(&sending.id) {
+                if let Some(travelling) = self.find(sending.id) {
                     travelling.begin(now);
                 }
                 Prepared::Send(sending.attempt, sending.id, sending.stamp)
@@ -146,7 +177,8 @@ impl Flight {
     }
 
     pub(crate) fn batch(&self, id: BatchId) -> Option<&Batch> {
-        Some(&self.batches.get(&id)?.batch)
+        let travelling = self.batches.iter().find(|one| one.id == id);
+        travelling.map(|travelling| &travelling.batch)
     }
 
     /// Takes an attempt's outcome. `cause` is the failure, should this be one.
@@ -158,7 +190,7 @@ impl Flight {
         now: Instant,
         settled: &mut Vec<Settled>,
     ) {
-        if let Some(travelling) = self.batches.get_mut(&id) {
+        if let Some(travelling) = self.find(id) {
             travelling.end(now);
             travelling.log_append_time = told.log_append_time;
             travelling.cause = told.cause;
@@ -191,10 +223,10 @@ impl Flight {
     ) {
         let last = self.last_error.as_ref();
         let mut given_up = Vec::new();
-        for (id, travelling) in &mut self.batches {
+        for travelling in &mut self.batches {
             if let Some(cause) = why(travelling, last) {
                 travelling.cause = Some(cause);
-                given_up.push(*id);
+                given_up.push(travelling.id);
             }
         }
         for id in given_up {
@@ -217,16 +249,11 @@ impl Flight {
                     self.backoff.reset();
                     self.retry_at = None;
                     self.last_error = None;
-                    settled.extend(self.batches.remove(&id).map(|travelling| {
-                        Settled::Acknowledged {
-                            batch: travelling.batch,
-                            offset,
-                            log_append_time: travelling.log_append_time,
-                        }
-                    }));
+                    let acknowledged = self.remove(id);
+                    settled.extend(acknowledged.map(|one| one.acknowledged(offset)));
                 }
                 Event::Retry { id } => {
-                    let attempts = self.batches.get(&id).map(|travelling| travelling.attempts);
+                    let attempts = self.find(id).map(|travelling| travelling.attempts);
                     let cause = self.last_error.clone();
                     settled.extend(
                         attempts
@@ -234,17 +261,35 @@ impl Flight {
                             .map(|(attempts, cause)| Settled::Retry { attempts, cause }),
                     );
                 }
-                Event::Failed { id, fate, because } => {
-                    settled.extend(self.batches.remove(&id).map(|travelling| Settled::Failed {
-                        fate,
-                        cause: travelling.cause.unwrap_or_else(|| cause_of(because)),
-                        attempts: travelling.attempts,
-                        batch: travelling.batch,
+                Event::TooLarge { id } => {
+                    let found = self.find(id).map(|travelling| &travelling.batch);
+                    settled.extend(found.map(|batch| Settled::TooLarge {
+                        id,
+                        sealed: batch.sealed().clone(),
+                        partition: Arc::clone(batch.cell().owner()),
                     }));
+                }
+                Event::Failed { id, fate, because } => {
+                    let failed = self.remove(id);
+                    settled.extend(failed.map(|one| one.failed(fate, because)));
                 }
                 Event::Bumped(bump) => settled.push(Settled::Bumped(bump)),
             }
         }
+    }
+
+    fn name(&mut self) -> BatchId {
+        self.next_id += 1;
+        BatchId(self.next_id)
+    }
+
+    fn find(&mut self, id: BatchId) -> Option<&mut Travelling> {
+        self.batches.iter_mut().find(|one| one.id == id)
+    }
+
+    fn remove(&mut self, id: BatchId) -> Option<Travelling> {
+        let at = self.batches.iter().position(|one| one.id == id)?;
+        self.batches.remove(at)
     }
 }
 
@@ -269,8 +314,9 @@ fn cause_of(because: Because) -> DeliveryCause {
 }
 
 impl Travelling {
-    fn new(batch: Batch) -> Self {
+    fn new(id: BatchId, batch: Batch) -> Self {
         Self {
+            id,
             batch,
             attempts: 0,
             first: None,
@@ -278,6 +324,37 @@ impl Travelling {
             in_attempts: Duration::ZERO,
             log_append_time: None,
             cause: None,
+        }
+    }
+
+    /// A part of it, which has its past.
+    fn part(&self, id: BatchId, batch: Batch) -> Self {
+        Self {
+            attempts: self.attempts,
+            first: self.first,
+            in_attempts: self.in_attempts,
+            ..Self::new(id, batch)
+        }
+    }
+
+    pub(crate) fn id(&self) -> BatchId {
+        self.id
+    }
+
+    fn acknowledged(self, offset: Option<i64>) -> Settled {
+        Settled::Acknowledged {
+            offset,
+            log_append_time: self.log_append_time,
+            batch: self.batch,
+        }
+    }
+
+    fn failed(self, fate: Fate, because: Because) -> Settled {
+        Settled::Failed {
+            fate,
+            cause: self.cause.unwrap_or_else(|| cause_of(because)),
+            attempts: self.attempts,
+            batch: self.batch,
         }
     }
 

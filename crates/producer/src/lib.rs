@@ -15,9 +15,7 @@
 //! - I5. Dropping a `send` before it returned its receipt accepted nothing; dropping a receipt
 //!   cancels nothing.
 //!
-//! In this first form a batch too large for its broker fails as a whole: it is not split.
-//!
-//! Not for transactions.
+//! A batch too large for its broker is divided and sent in parts.
 
 #![forbid(unsafe_code)]
 
@@ -39,6 +37,7 @@ mod report;
 mod seal;
 mod send;
 mod shared;
+mod split;
 mod topic;
 mod wire;
 

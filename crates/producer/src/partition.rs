@@ -87,7 +87,7 @@ impl Partition {
     }
 
     /// Fails everything that was opened at `limit` or before, whatever it waits for.
-    pub(crate) fn expire(self: &Arc<Self>, shared: &Shared, now: Instant, limit: Instant) {
+    pub(crate) fn expire(self: &Arc<Self>, shared: &Arc<Shared>, now: Instant, limit: Instant) {
         let mut settled = Vec::new();
         let last = {
             let mut flight = lock(&self.flight);
@@ -113,7 +113,7 @@ impl Partition {
     /// records.
     pub(crate) fn fail(
         self: &Arc<Self>,
-        shared: &Shared,
+        shared: &Arc<Shared>,
         which: impl Fn(&Travelling) -> bool,
         cause: impl Fn(Option<&LastError>) -> DeliveryCause,
     ) -> u64 {

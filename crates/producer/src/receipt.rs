@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use milena_accumulator::Slot;
 use milena_codec::Str;
 
+use crate::DeliveryError;
 use crate::shared::{Cell, Outcome};
-use crate::{DeliveryError, FailedBatch};
 
 /// A record's acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,15 +77,7 @@ impl Receipt {
                 offset: base_offset.map(|base| base + i64::from(self.index)),
                 timestamp: log_append_time.unwrap_or(self.timestamp),
             }),
-            Outcome::Failed(batch) => Err(self.failed(batch)),
-        }
-    }
-
-    #[cold]
-    fn failed(&self, batch: &Arc<FailedBatch>) -> DeliveryError {
-        DeliveryError {
-            batch: Arc::clone(batch),
-            index: self.index,
+            Outcome::Failed(batch) => Err(batch.error_of(self.index)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Sealing batches: at once where that is quick, else by a few jobs on spare threads.
+//! Sealing batches, and dividing those that were too large: at once where that is quick, else by a few jobs on spare threads.
 //!
 //! - I1. Every batch that comes here is put back into its queue or fails.
 //! - I2. Batches of a partition may be sealed out of order: each keeps its place in the queue.
@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
 
 use milena_accumulator::Unsealed;
-use milena_records::{Compression, Compressor};
+use milena_proto::sequencer::BatchId;
+use milena_records::{Compression, Compressor, SealedBatch};
 
 use crate::failed::DeliveryCause;
 use crate::partition::{Partition, Turn};
 use crate::shared::{ClosedBatch, Phase, Shared, lock};
+use crate::split::Oversize;
 
 /// Up to this many bytes are compressed where they are; about a tenth of a millisecond.
 const QUICK: usize = 16 * 1024;
@@ -44,11 +46,36 @@ impl Shared {
         self: &Arc<Self>,
         closed: Box<ClosedBatch>,
     ) -> Option<Arc<Partition>> {
+        let size = closed.size();
+        let quick = self.config.compression == Compression::None || size <= QUICK;
+        self.work(Work::Seal(closed), quick)
+    }
+
+    /// Divides a batch that was too large, and puts its partition in line, at once or a little
+    /// later.
+    pub(crate) fn divide(
+        self: &Arc<Self>,
+        partition: &Arc<Partition>,
+        id: BatchId,
+        sealed: SealedBatch,
+    ) {
+        let quick = sealed.len() <= QUICK;
+        let oversize = Oversize {
+            partition: Arc::clone(partition),
+            id,
+            sealed,
+        };
+        if let Some(partition) = self.work(Work::Divide(oversize), quick) {
+            self.schedule(&partition, Turn::Now);
+        }
+    }
+
+    fn work(self: &Arc<Self>, work: Work, quick: bool) -> Option<Arc<Partition>> {
         let job = Job {
             shared: Arc::clone(self),
-            closed: Some(closed),
+            work: Some(work),
         };
-        if job.is_quick() {
+        if quick {
             return job.run();
         }
         let mut state = lock(&self.sealers.state);
@@ -114,47 +141,59 @@ impl Drop for Worker {
 /// of it. // I1
 struct Job {
     shared: Arc<Shared>,
-    closed: Option<Box<ClosedBatch>>,
+    work: Option<Work>,
+}
+
+enum Work {
+    Seal(Box<ClosedBatch>),
+    Divide(Oversize),
 }
 
 impl Job {
-    fn is_quick(&self) -> bool {
-        let size = self.closed.as_ref().map_or(0, |closed| closed.size());
-        self.shared.config.compression == Compression::None || size <= QUICK
-    }
-
-    /// Seals the batch and puts it into its place. Returns its partition if its queue has changed.
+    /// Returns the batch's partition if its queue has changed.
     fn run(mut self) -> Option<Arc<Partition>> {
-        let closed = self.closed.take()?;
-        let shared = &self.shared;
-        let records = closed.records();
-        let partition = Arc::clone(closed.cell().owner());
-        let mut compressor = shared.compressor();
-        match closed.seal(&mut compressor) {
-            Ok(batch) => {
-                lock(&shared.sealers.state).compressors.push(compressor);
-                if let Err(batch) = partition.queue.put_sealed(batch) {
-                    shared.fail_unsent(&batch, given_up(shared));
-                    return None;
-                }
-            }
-            Err(Unsealed { error, cell }) => {
-                partition.queue.forget_sealing(cell.id());
-                shared.fail_cell(&cell, records, DeliveryCause::Compression(error));
-            }
+        match self.work.take()? {
+            Work::Seal(closed) => self.shared.seal_now(*closed),
+            Work::Divide(oversize) => oversize.divide(&self.shared),
         }
-        Some(partition)
     }
 }
 
 impl Drop for Job {
     fn drop(&mut self) {
-        if let Some(closed) = self.closed.take() {
-            let partition: &Arc<Partition> = closed.cell().owner();
-            partition.queue.forget_sealing(closed.cell().id());
-            let cause = DeliveryCause::Closed { last: None };
-            self.shared.fail_unsealed_batch(*closed, cause);
+        let cause = DeliveryCause::Closed { last: None };
+        match self.work.take() {
+            Some(Work::Seal(closed)) => {
+                let partition: &Arc<Partition> = closed.cell().owner();
+                partition.queue.forget_sealing(closed.cell().id());
+                self.shared.fail_unsealed_batch(*closed, cause);
+            }
+            Some(Work::Divide(oversize)) => oversize.fail(&self.shared, cause),
+            None => {}
         }
+    }
+}
+
+impl Shared {
+    /// Seals the batch and puts it into its place.
+    fn seal_now(&self, closed: ClosedBatch) -> Option<Arc<Partition>> {
+        let records = closed.records();
+        let partition = Arc::clone(closed.cell().owner());
+        let mut compressor = self.compressor();
+        match closed.seal(&mut compressor) {
+            Ok(batch) => {
+                self.keep(compressor);
+                if let Err(batch) = partition.queue.put_sealed(batch) {
+                    self.fail_unsent(&batch, given_up(self));
+                    return None;
+                }
+            }
+            Err(Unsealed { error, cell }) => {
+                partition.queue.forget_sealing(cell.id());
+                self.fail_cell(&cell, records, DeliveryCause::Compression(error));
+            }
+        }
+        Some(partition)
     }
 }
 
@@ -167,7 +206,11 @@ fn given_up(shared: &Shared) -> DeliveryCause {
 }
 
 impl Shared {
-    fn compressor(&self) -> Compressor {
+    pub(crate) fn keep(&self, compressor: Compressor) {
+        lock(&self.sealers.state).compressors.push(compressor);
+    }
+
+    pub(crate) fn compressor(&self) -> Compressor {
         let kept = lock(&self.sealers.state).compressors.pop();
         kept.unwrap_or_else(|| {
             let made = self.config.compressor();

@@ -30,6 +30,7 @@ pub(crate) type ClosedBatch = milena_accumulator::ClosedBatch<Outcome, Arc<Parti
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Acknowledged {
+        /// The offset of the first record that shares the cell, as those of its range count it.
         base_offset: Option<i64>,
         log_append_time: Option<i64>,
     },
@@ -234,7 +235,7 @@ impl Shared {
     }
 
     /// Tells what became of batches of a partition.
-    pub(crate) fn settle(&self, partition: &Partition, settled: Vec<Settled>) {
+    pub(crate) fn settle(self: &Arc<Self>, partition: &Partition, settled: Vec<Settled>) {
         let topic = || partition.topic.clone();
         let index = partition.index;
         for settled in settled {
@@ -246,7 +247,7 @@ impl Shared {
                 } => {
                     lock(&self.report).count_delivered(batch.sealed().count());
                     let outcome = Outcome::Acknowledged {
-                        base_offset: offset,
+                        base_offset: offset.map(|offset| offset - i64::from(batch.first())),
                         log_append_time,
                     };
                     self.accumulator.resolve(&batch, outcome);
@@ -263,6 +264,11 @@ impl Shared {
                     attempts,
                     cause,
                 }),
+                Settled::TooLarge {
+                    id,
+                    sealed,
+                    partition,
+                } => self.divide(&partition, id, sealed),
                 Settled::Bumped(bump) => self.emit(&ProducerEvent::EpochBump {
                     topic: topic(),
                     partition: index,
@@ -276,6 +282,7 @@ impl Shared {
         let sealed = batch.sealed().clone();
         let partition = Arc::clone(batch.cell().owner());
         let records = sealed.count();
+        let records = (batch.first(), records);
         let failed = self.announce(FailedBatch::new(partition, why, records, Some(sealed)));
         self.accumulator.resolve(batch, Outcome::Failed(failed));
     }
@@ -299,7 +306,7 @@ impl Shared {
     /// Fails a batch whose records are gone.
     pub(crate) fn fail_cell(&self, cell: &Cell, records: u32, cause: DeliveryCause) {
         let why = (Fate::NotWritten, cause, 0);
-        let failed = FailedBatch::new(Arc::clone(cell.owner()), why, records, None);
+        let failed = FailedBatch::new(Arc::clone(cell.owner()), why, (0, records), None);
         let failed = self.announce(failed);
         self.accumulator.resolve_cell(cell, Outcome::Failed(failed));
     }

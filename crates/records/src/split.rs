@@ -23,8 +23,8 @@ pub enum SplitError {
 }
 
 impl SealedBatch {
-    /// The same records, in order, in at least two batches, each of about half the bytes before
-    /// compression unless a single record is larger.
+    /// The same records, in order, in at least two batches, and the size that each is held to unless
+    /// a single record is larger: about half the bytes before compression.
     ///
     /// # Errors
     /// [`SplitError`].
@@ -32,7 +32,7 @@ impl SealedBatch {
         &self,
         compressor: &mut Compressor,
         decompressor: &mut Decompressor,
-    ) -> Result<Vec<Self>, SplitError> {
+    ) -> Result<(Vec<Self>, usize), SplitError> {
         if self.count() < 2 {
             return Err(SplitError::Indivisible);
         }
@@ -55,7 +55,7 @@ impl SealedBatch {
             }
         }
         parts.push(builder.seal(compressor, &mut Heap)?);
-        Ok(parts)
+        Ok((parts, limit))
     }
 
     fn read(&self, decompressor: &mut Decompressor) -> Result<CheckedBatch, SplitError> {

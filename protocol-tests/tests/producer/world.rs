@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 use milena_broker::{Broker, BrokerBuilder, RequestInfo, Verdict as FaultVerdict};
 use milena_codec::ApiKey;
 use milena_codec::messages::DeleteTopicsRequest;
+use milena_codec::messages::IncrementalAlterConfigsRequest;
 use milena_codec::messages::delete_topics_request::DeleteTopicState;
+use milena_codec::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
 use milena_net::{Address, Environment, Lane};
 use milena_producer::{Producer, ProducerConfig};
 use milena_records::{Batches, CheckedBatch, Decompressor};
@@ -74,6 +78,29 @@ impl World {
                 text.split(' ').next().unwrap().parse().unwrap()
             })
             .collect()
+    }
+
+    /// Sets a setting of the topic.
+    pub(crate) async fn configure(&self, name: &str, value: &str) {
+        let prepare = |_| IncrementalAlterConfigsRequest {
+            resources: vec![AlterConfigsResource {
+                resource_type: 2,
+                resource_name: "t".into(),
+                configs: vec![AlterableConfig {
+                    name: name.into(),
+                    config_operation: 0,
+                    value: Some(value.into()),
+                    ..AlterableConfig::default()
+                }],
+                ..AlterConfigsResource::default()
+            }],
+            ..IncrementalAlterConfigsRequest::default()
+        };
+        let to = Target::Controller;
+        let reply = self
+            .cluster
+            .call(to, Lane::Slow, prepare, |_| Verdict::Done, within(10));
+        assert_eq!(reply.await.unwrap().message.responses[0].error_code, 0);
     }
 
     pub(crate) async fn delete_topic(&self) {

@@ -260,7 +260,7 @@ fn the_parts_of_a_divided_batch_resolve_apart_and_share_its_memory() {
         let parts = batch
             .sealed()
             .split(&mut compressor, &mut Decompressor::new());
-        batch.divide(parts.unwrap())
+        batch.divide(parts.unwrap().0)
     };
     let halves = split(&whole).unwrap();
     let firsts: Vec<u32> = halves.iter().map(Batch::first).collect();

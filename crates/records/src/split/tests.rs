@@ -20,7 +20,8 @@ fn sealed(sizes: &[usize], compression: Compression) -> SealedBatch {
 
 fn split(batch: &SealedBatch) -> Result<Vec<SealedBatch>, SplitError> {
     let mut compressor = Compressor::new(batch.compression());
-    batch.split(&mut compressor, &mut Decompressor::new())
+    let split = batch.split(&mut compressor, &mut Decompressor::new());
+    split.map(|(parts, _)| parts)
 }
 
 /// Timestamp, key, value and number of headers of each record.
