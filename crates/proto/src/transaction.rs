@@ -41,7 +41,7 @@ mod types;
 pub use call::{Call, CallId, Reply};
 use end::Ending;
 pub use errors::{Cause, Command, Misuse, Operation};
-use lane::{Lane, Work};
+use lane::Lane;
 pub use token::{Intent, ParseTokenError, Token};
 pub use types::{
     Bump, Complete, Config, Coordinator, Event, Identity, Level, OffsetsId, Outcome, State,
@@ -319,10 +319,9 @@ impl Transactions {
         if !self.unanswered.remove(&id) {
             return;
         }
-        if let Some(work) = self.coordinator.take(id) {
-            self.handle_coordinator(work, reply, now, random);
-        } else if let Some(work) = self.group.take(id) {
-            self.handle_group(work, reply, now, random);
+        let work = self.coordinator.take(id).or_else(|| self.group.take(id));
+        if let Some(work) = work {
+            self.handle_work(work, reply, now, random); // I9
         }
     }
 

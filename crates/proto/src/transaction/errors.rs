@@ -20,7 +20,9 @@ pub enum Misuse {
         state: State,
     },
     /// `prepare` without two-phase commit.
-    #[error("cannot prepare: two-phase commit is not enabled (transaction.two.phase.commit.enable)")]
+    #[error(
+        "cannot prepare: two-phase commit is not enabled (transaction.two.phase.commit.enable)"
+    )]
     OnePhase,
     /// `prepare` while partitions or offsets are not confirmed.
     #[error("cannot prepare: not all that was sent is confirmed; flush first")]
@@ -104,7 +106,9 @@ impl fmt::Display for Operation {
 #[non_exhaustive]
 pub enum Cause {
     /// Another producer with this transactional id has taken over, or the transaction timed out.
-    #[error("fenced: another producer has this transactional id, or the transaction timed out ({operation}: {error})")]
+    #[error(
+        "fenced: another producer has this transactional id, or the transaction timed out ({operation}: {error})"
+    )]
     Fenced {
         /// Which request was refused.
         operation: Operation,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{CallId, Complete, Config, OffsetsId};
+use super::{CallId, Complete, Config, OffsetsId, Operation};
 use crate::backoff::Backoff;
 
 /// What an unanswered call is for.
@@ -13,6 +13,18 @@ pub(super) enum Work {
     AddOffsets(OffsetsId),
     Offsets(OffsetsId),
     End(Complete),
+}
+
+impl Work {
+    pub(super) const fn operation(self) -> Operation {
+        match self {
+            Self::Init => Operation::InitProducerId,
+            Self::Partitions => Operation::AddPartitions,
+            Self::AddOffsets(_) => Operation::AddOffsets,
+            Self::Offsets(_) => Operation::TxnOffsetCommit,
+            Self::End(_) => Operation::EndTxn,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -152,6 +152,13 @@ pub enum Bump {
     Expired,
 }
 
+impl Bump {
+    /// Whether transactions go on without it where brokers cannot raise the epoch.
+    pub(super) const fn is_optional(self) -> bool {
+        matches!(self, Self::LostAdd | Self::Level)
+    }
+}
+
 /// What a [`Transactions`](super::Transactions) is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
