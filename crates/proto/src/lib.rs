@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`wire`] | one connection: opening, matching answers, deadlines, framing |
 //! | [`sequencer`] | the producer: one partition's order, stamps and fates, several batches in flight |
+//! | [`transaction`] | the producer: one transactional id's transactions, their calls and outcomes |
 //! | [`fetch_session`] | the consumer: what a Fetch request has to carry (KIP-227) |
 //! | [`position`] | the consumer: where it stands in one partition |
 //! | [`backoff`] | everyone: how long to wait before trying again (KIP-580) |
@@ -23,4 +24,5 @@ pub mod backoff;
 pub mod fetch_session;
 pub mod position;
 pub mod sequencer;
+pub mod transaction;
 pub mod wire;
