@@ -215,6 +215,7 @@ fn finish(
         pause.then(|| flight.pause(now, shared.random()))
     };
     shared.settle(partition, settled);
+    shared.fail_stopped(partition);
     if let Some(at) = alarm
         && shared.alarms.set(at, partition)
     {

@@ -124,6 +124,18 @@ pub enum ConfigError {
         /// The acks given.
         acks: Acks,
     },
+    /// Transactions need idempotence, and with it the acknowledgement of all replicas.
+    #[error(
+        "transactions need acks=all and enable_idempotence (enable.idempotence); \
+         leave both at their defaults"
+    )]
+    TransactionsNeedIdempotence,
+    /// A setting that is needed has no value.
+    #[error("{setting} must be set")]
+    Missing {
+        /// The setting.
+        setting: &'static str,
+    },
     /// The level does not fit the codec.
     #[error("compression_level: {0}")]
     CompressionLevel(#[from] LevelError),

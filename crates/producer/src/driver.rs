@@ -47,7 +47,7 @@ impl Driver {
         Self {
             changes: shared.cluster.changes(),
             seen: shared.cluster.snapshot(),
-            identification: Identification::new(&shared.config),
+            identification: Identification::new(&shared.config, shared.transactions.is_some()),
             asking: None,
             leaderless: BTreeMap::new(),
             touch_at: shared.now() + TOUCH,
@@ -103,6 +103,7 @@ impl Driver {
             }
         }
         self.ask(now);
+        self.heed_identity();
         for partition in self.shared.alarms.take_due(now) {
             self.shared.schedule(&partition, Turn::Now);
         }
@@ -231,7 +232,7 @@ impl Drop for Driver {
     }
 }
 
-async fn wake_at(timer: Option<Instant>) {
+pub(crate) async fn wake_at(timer: Option<Instant>) {
     match timer {
         Some(at) => sleep_until(at.into()).await,
         None => std::future::pending().await,

@@ -1,11 +1,12 @@
 //! Why a record was not accepted. Its caller still has it, and nothing of it was or will be sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use milena_codec::Str;
 use milena_rpc::TopicError;
 
-use crate::Receipt;
+use crate::{Receipt, TransactionCause};
 
 /// Why [`Producer::send`](crate::Producer::send) did not accept a record.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -48,7 +49,11 @@ pub enum SendError {
         /// How long `send` waited: `max_block`.
         waited: Duration,
     },
-    /// The producer has been closed.
+    /// The record's transaction has failed and can only be aborted, or its transactional producer
+    /// has failed for good.
+    #[error("the transaction has failed: {0}")]
+    Transaction(Arc<TransactionCause>),
+    /// The producer, or the transaction, has been closed.
     #[error("the producer has been closed")]
     Closed,
 }

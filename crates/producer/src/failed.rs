@@ -12,6 +12,7 @@ use milena_records::{
 use milena_rpc::CallError;
 
 use crate::partition::Partition;
+use crate::transaction::TransactionCause;
 
 /// A batch that was not delivered. Its records share it.
 pub struct FailedBatch {
@@ -79,9 +80,13 @@ pub enum DeliveryCause {
     /// The codec failed.
     #[error(transparent)]
     Compression(CompressError),
-    /// [`Producer::abort_buffered`](crate::Producer::abort_buffered) was called before it was sent.
-    #[error("it was aborted before it was sent")]
+    /// [`Producer::abort_buffered`](crate::Producer::abort_buffered) was called before it was sent,
+    /// or its transaction was aborted.
+    #[error("it was aborted")]
     Aborted,
+    /// Its transaction has failed, or its transactional producer for good.
+    #[error("its transaction has failed: {0}")]
+    Transaction(Arc<TransactionCause>),
     /// The producer was closed, or its runtime ended, first.
     #[error("the producer was closed before it was delivered{}", and_last(.last))]
     Closed {

@@ -62,6 +62,7 @@ pub(crate) enum Settled {
     Failed {
         batch: Batch,
         fate: Fate,
+        because: Because,
         cause: DeliveryCause,
         attempts: u32,
     },
@@ -100,12 +101,12 @@ pub(crate) enum Prepared {
 }
 
 impl Flight {
-    pub(crate) fn new(config: &ProducerConfig) -> Self {
+    pub(crate) fn new(config: &ProducerConfig, transactional: bool) -> Self {
         Self {
             sequencer: Sequencer::new(Config {
                 acks: config.acks,
                 idempotent: config.is_idempotent(),
-                transactional: false,
+                transactional,
                 max_in_flight: config.max_in_flight,
             }),
             batches: VecDeque::new(),
@@ -352,6 +353,7 @@ impl Travelling {
     fn failed(self, fate: Fate, because: Because) -> Settled {
         Settled::Failed {
             fate,
+            because,
             cause: self.cause.unwrap_or_else(|| cause_of(because)),
             attempts: self.attempts,
             batch: self.batch,

@@ -39,6 +39,7 @@ mod send;
 mod shared;
 mod split;
 mod topic;
+mod transaction;
 mod wire;
 
 pub use milena_codec::{ErrorCode, Str};
@@ -57,3 +58,8 @@ pub use record::{Destination, Record};
 pub use report::{CloseReport, DeliveryReport, FlushError};
 pub use send::SendFuture;
 pub use topic::TopicHandle;
+pub use transaction::{
+    AbortError, BeginError, CommitError, Complete, ConsumedOffset, GroupMetadata, Level,
+    OffsetsError, PreparedTransaction, Token, Transaction, TransactionCause, TransactionConfig,
+    TransactionalProducer,
+};

@@ -2,7 +2,7 @@
 //! stands in line.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -25,6 +25,8 @@ pub(crate) struct Partition {
     pub(crate) ready: AtomicBool,
     /// Whether it stands in the line of those that send once nothing is in flight there.
     pub(crate) patient: AtomicBool,
+    /// The number of the last transaction that its coordinator knows it to be part of.
+    pub(crate) joined: AtomicU64,
 }
 
 /// When a partition wants its turn.
@@ -43,9 +45,10 @@ impl Partition {
             index,
             slot,
             queue: Queue::new(Arc::clone(&shared.accumulator)),
-            flight: Mutex::new(Flight::new(&shared.config)),
+            flight: Mutex::new(Flight::new(&shared.config, shared.transactions.is_some())),
             ready: AtomicBool::new(false),
             patient: AtomicBool::new(false),
+            joined: AtomicU64::new(0),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::record::Destination;
 use crate::send::SendFuture;
 use crate::shared::{Opened, Phase, Shared, lock};
 use crate::topic::{TopicState, View, choose};
+use crate::transaction::Coordination;
 use crate::{
     CloseReport, ConfigError, DeliveryReport, FlushError, ProducerConfig, Receipt, Record,
     SendAllError, SendError, TopicHandle, TrySendError,
@@ -57,12 +58,25 @@ impl Producer {
     /// [`ConfigError`] if settings contradict each other.
     pub fn new(cluster: Cluster, config: ProducerConfig) -> Result<Self, ConfigError> {
         config.validate()?;
-        let shared = Arc::new(Shared::new(cluster, config));
+        Ok(Self::start(Shared::new(cluster, config, None)))
+    }
+
+    /// The sending half of a transactional producer, whose settings are valid.
+    pub(crate) fn transactional(
+        cluster: Cluster,
+        config: ProducerConfig,
+        transactions: Arc<Coordination>,
+    ) -> Self {
+        Self::start(Shared::new(cluster, config, Some(transactions)))
+    }
+
+    fn start(shared: Shared) -> Self {
+        let shared = Arc::new(shared);
         let driver = tokio::spawn(Driver::new(Arc::clone(&shared)).run());
         let driver = Mutex::new(Some(driver));
-        Ok(Self {
+        Self {
             handle: Arc::new(Handle { shared, driver }),
-        })
+        }
     }
 
     /// Accepts a record for delivery. Waits for the topic's first metadata and for room in
@@ -207,7 +221,7 @@ impl Producer {
     async fn settle(&self) {
         let shared = self.shared();
         let outstanding = shared.accumulator.outstanding();
-        let _flushing = Flushing::begin(shared);
+        let _flushing = shared.flushing();
         for cell in outstanding {
             cell.resolved().await;
         }
@@ -419,21 +433,5 @@ impl fmt::Debug for Producer {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.enter(Phase::Draining);
-    }
-}
-
-/// While one lives, nothing lingers.
-struct Flushing<'a>(&'a Shared);
-
-impl<'a> Flushing<'a> {
-    fn begin(shared: &'a Shared) -> Self {
-        shared.flush_begins();
-        Self(shared)
-    }
-}
-
-impl Drop for Flushing<'_> {
-    fn drop(&mut self) {
-        self.0.flush_ends();
     }
 }

@@ -7,17 +7,18 @@ use std::time::Instant;
 
 use milena_accumulator::{Accumulator, Limits, Unsealed};
 use milena_codec::Str;
-use milena_proto::sequencer::{Fate, Identity};
+use milena_proto::sequencer::{Because, Fate, Identity};
 use milena_rpc::Cluster;
 use tokio::sync::Notify;
 
 use crate::alarms::Alarms;
-use crate::failed::{DeliveryCause, FailedBatch};
-use crate::flight::Settled;
+use crate::failed::{DeliveryCause, FailedBatch, LastError};
+use crate::flight::{Settled, Travelling};
 use crate::outbox::LeaderOutbox;
 use crate::partition::{Partition, Turn};
 use crate::seal::Sealers;
 use crate::topic::TopicState;
+use crate::transaction::Coordination;
 use crate::{DeliveryReport, ProducerConfig, ProducerEvent};
 
 pub(crate) type Cell = milena_accumulator::Cell<Outcome, Arc<Partition>>;
@@ -64,6 +65,8 @@ pub(crate) enum Obstacle {
 pub(crate) struct Shared {
     pub(crate) cluster: Cluster,
     pub(crate) config: ProducerConfig,
+    /// What a transactional producer's records belong to.
+    pub(crate) transactions: Option<Arc<Coordination>>,
     pub(crate) accumulator: Arc<Accumulator<Outcome, Arc<Partition>>>,
     /// Names this producer's lanes, and tells its topic handles from others'.
     pub(crate) id: u64,
@@ -87,7 +90,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(cluster: Cluster, config: ProducerConfig) -> Self {
+    pub(crate) fn new(
+        cluster: Cluster,
+        config: ProducerConfig,
+        transactions: Option<Arc<Coordination>>,
+    ) -> Self {
         let limits = Limits {
             batch: config.batch_size,
             memory: config.buffer_memory,
@@ -95,6 +102,7 @@ impl Shared {
         Self {
             id: cluster.env().random.next_u64(),
             cluster,
+            transactions,
             accumulator: Arc::new(Accumulator::new(limits)),
             notify: Notify::new(),
             alarms: Alarms::default(),
@@ -151,15 +159,6 @@ impl Shared {
         }
     }
 
-    pub(crate) fn flush_begins(&self) {
-        self.flushing.fetch_add(1, Ordering::AcqRel);
-        self.notify.notify_one();
-    }
-
-    pub(crate) fn flush_ends(&self) {
-        self.flushing.fetch_sub(1, Ordering::AcqRel);
-    }
-
     pub(crate) fn topic(&self, name: &str) -> Arc<TopicState> {
         let known = self.topics.read();
         if let Some(known) = known.unwrap_or_else(PoisonError::into_inner).get(name) {
@@ -205,6 +204,23 @@ impl Shared {
 
     pub(crate) fn set_identity(&self, identity: Option<Identity>) {
         *lock(&self.identity) = identity;
+    }
+
+    /// If the partition's transaction is over, fails what is not in flight.
+    pub(crate) fn fail_stopped(self: &Arc<Self>, partition: &Arc<Partition>) {
+        if let Some(transactions) = &self.transactions
+            && transactions.is_stopped()
+        {
+            let cause = |_: Option<&LastError>| transactions.stop_cause();
+            partition.fail(self, Travelling::is_idle, cause);
+        }
+    }
+
+    /// While it lives, nothing lingers.
+    pub(crate) fn flushing(&self) -> Flushing<'_> {
+        self.flushing.fetch_add(1, Ordering::AcqRel);
+        self.notify.notify_one();
+        Flushing(&self.flushing)
     }
 
     /// Leaves a partition to the driver.
@@ -255,9 +271,13 @@ impl Shared {
                 Settled::Failed {
                     batch,
                     fate,
+                    because,
                     cause,
                     attempts,
-                } => self.fail(&batch, (fate, cause, attempts)),
+                } => {
+                    self.tell_transaction(because, fate);
+                    self.fail(&batch, (fate, cause, attempts));
+                }
                 Settled::Retry { attempts, cause } => self.emit(&ProducerEvent::Retry {
                     topic: topic(),
                     partition: index,
@@ -287,8 +307,16 @@ impl Shared {
         self.accumulator.resolve(batch, Outcome::Failed(failed));
     }
 
+    /// A batch that fails makes its transaction fail.
+    fn tell_transaction(&self, because: Because, fate: Fate) {
+        if let Some(transactions) = &self.transactions {
+            transactions.handle_failed(because, fate);
+        }
+    }
+
     /// Fails a batch that was never sent.
     pub(crate) fn fail_unsent(&self, batch: &Batch, cause: DeliveryCause) {
+        self.tell_transaction(Because::Expired, Fate::NotWritten);
         self.fail(batch, (Fate::NotWritten, cause, 0));
     }
 
@@ -305,6 +333,7 @@ impl Shared {
 
     /// Fails a batch whose records are gone.
     pub(crate) fn fail_cell(&self, cell: &Cell, records: u32, cause: DeliveryCause) {
+        self.tell_transaction(Because::Expired, Fate::NotWritten);
         let why = (Fate::NotWritten, cause, 0);
         let failed = FailedBatch::new(Arc::clone(cell.owner()), why, (0, records), None);
         let failed = self.announce(failed);
@@ -322,6 +351,15 @@ impl Shared {
         }
         self.emit(&ProducerEvent::BatchFailed(Arc::clone(&failed)));
         failed
+    }
+}
+
+/// A flush under way.
+pub(crate) struct Flushing<'a>(&'a AtomicUsize);
+
+impl Drop for Flushing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

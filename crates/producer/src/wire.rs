@@ -10,6 +10,7 @@ use milena_codec::{
 /// As the generated [`ProduceRequest`], the same bytes on the wire.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Produce {
+    pub(crate) transactional_id: Option<Str>,
     pub(crate) acks: i16,
     pub(crate) timeout_ms: i32,
     pub(crate) topics: Vec<TopicBatches>,
@@ -36,7 +37,7 @@ impl Message for Produce {
 
     fn encode_body<S: Sink>(&self, out: &mut S, version: i16) -> Result<(), EncodeError> {
         let flexible = Self::FLEXIBLE_FROM.is_some_and(|from| version >= from);
-        out.put_nullable_string(None, flexible)?;
+        out.put_nullable_string(self.transactional_id.as_deref(), flexible)?;
         out.put_i16(self.acks);
         out.put_i32(self.timeout_ms);
         out.put_array(&self.topics, flexible, |out, topic| {
@@ -70,6 +71,7 @@ impl Message for Produce {
                 .collect(),
         });
         Ok(Self {
+            transactional_id: whole.transactional_id,
             acks: whole.acks,
             timeout_ms: whole.timeout_ms,
             topics: topics.collect(),

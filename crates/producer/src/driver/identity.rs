@@ -29,19 +29,24 @@ pub(super) enum Denied {
 
 /// What is known of the producer id.
 pub(super) struct Identification {
-    idempotent: bool,
+    /// Whether it is the driver who asks: the id of a transactional producer comes from its
+    /// coordinator.
+    asks: bool,
     retry_at: Option<Instant>,
     backoff: Backoff,
+    /// The one known when the driver last looked.
+    seen: Option<Identity>,
     /// Who waits for one.
     waiting: Vec<Arc<Partition>>,
 }
 
 impl Identification {
-    pub(super) fn new(config: &ProducerConfig) -> Self {
+    pub(super) fn new(config: &ProducerConfig, transactional: bool) -> Self {
         Self {
-            idempotent: config.is_idempotent(),
+            asks: config.is_idempotent() && !transactional,
             retry_at: None,
             backoff: Backoff::new(config.retry_backoff, config.retry_backoff_max),
+            seen: None,
             waiting: Vec::new(),
         }
     }
@@ -59,11 +64,23 @@ impl Driver {
         match self.shared.identity() {
             // It has come meanwhile.
             Some(known) if !used_up(known) => self.line_up_again(&partition),
-            Some(_) => {
+            Some(_) if self.identification.asks => {
                 self.shared.set_identity(None);
                 self.identification.waiting.push(partition);
             }
+            Some(_) => self.identification.waiting.push(partition),
             None => self.identification.waiting.push(partition),
+        }
+    }
+
+    /// Lets those go on who wait for an identity that has come by other ways.
+    pub(super) fn heed_identity(&mut self) {
+        let known = self.shared.identity();
+        if !self.identification.asks && known != self.identification.seen {
+            self.identification.seen = known;
+            for partition in std::mem::take(&mut self.identification.waiting) {
+                self.line_up_again(&partition);
+            }
         }
     }
 
@@ -71,7 +88,7 @@ impl Driver {
     pub(super) fn ask(&mut self, now: Instant) {
         let known = &self.identification;
         let early = known.retry_at.is_some_and(|at| at > now);
-        if !known.idempotent || known.waiting.is_empty() || self.asking.is_some() || early {
+        if !known.asks || known.waiting.is_empty() || self.asking.is_some() || early {
             return;
         }
         let shared = Arc::clone(&self.shared);

@@ -16,6 +16,7 @@ use crate::ProducerEvent;
 use crate::flight::{Flight, Prepared};
 use crate::partition::{Partition, Turn};
 use crate::shared::{ClosedBatch, Obstacle, Shared, lock};
+use crate::transaction::Admission;
 
 /// What a look at a partition gave.
 enum Looked {
@@ -26,6 +27,8 @@ enum Looked {
     Moved,
     /// It waits for something that puts it in line again.
     Nothing,
+    /// Its transaction is over.
+    Refused,
     /// It has to wait for a while: lingers, or pauses before the next attempt.
     Lingers,
 }
@@ -89,7 +92,7 @@ impl LeaderOutbox {
                 Looked::Moved => moved.push(partition),
                 // Its alarm may have rung since `look.now` was read, and nobody would tell again.
                 Looked::Lingers => again.push(partition),
-                Looked::Nothing => {}
+                Looked::Nothing | Looked::Refused => {}
             }
         }
         for partition in moved {
@@ -149,6 +152,9 @@ impl LeaderOutbox {
         }
         drop(flight);
         shared.settle(partition, settled);
+        if let Looked::Refused = looked {
+            shared.fail_stopped(partition);
+        }
         if let Some(from) = moved {
             shared.emit(&ProducerEvent::LeaderChanged {
                 topic: partition.topic.clone(),
@@ -174,6 +180,13 @@ impl LeaderOutbox {
         let size = flight.next_size().or_else(|| front_size(partition));
         if size.is_some_and(|size| size > room) {
             return Next::Looked(Looked::TooLarge);
+        }
+        if let (Some(transactions), Some(_)) = (&look.shared.transactions, size) {
+            match transactions.admit(partition) {
+                Admission::Granted => {}
+                Admission::Awaited => return Next::Looked(Looked::Nothing),
+                Admission::Refused => return Next::Looked(Looked::Refused),
+            }
         }
         loop {
             let looked = match flight.next(look.identity, self.node, look.now) {

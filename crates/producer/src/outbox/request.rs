@@ -6,12 +6,16 @@ use std::time::Duration;
 use milena_codec::{ApiKey, frame};
 use milena_net::{Outgoing, Turn as Slot};
 use milena_proto::sequencer::Acks;
-use milena_rpc::caps::{self, CapContext};
+use milena_rpc::caps::{self, CapContext, TransactionLevel};
 
 use super::{Flying, LeaderOutbox, Sending};
 use crate::answer;
 use crate::shared::{Shared, lock};
+use crate::transaction;
 use crate::wire::{PartitionBatch, Produce, TopicBatches};
+
+/// The first version that adds partitions to the transaction by itself (KIP-890).
+const IMPLICIT: i16 = 12;
 
 impl LeaderOutbox {
     /// Makes the request. If that fails, so do its batches, unsent.
@@ -25,9 +29,13 @@ impl LeaderOutbox {
         let acks = shared.config.acks;
         let context = CapContext {
             topic_id_unknown: batches.iter().any(|sending| sending.topic_id.is_zero()),
-            ..CapContext::default()
+            ..context(shared)
         };
         let ours = caps::cap(ApiKey::Produce, context);
+        let ours = match context.transaction {
+            Some(TransactionLevel::Two) => transaction::at_least(IMPLICIT, ours),
+            _ => ours,
+        };
         let version = slot.versions.newest(ApiKey::Produce, ours);
         let made = version
             .ok_or_else(|| milena_net::CallError::Unsupported {
@@ -66,6 +74,13 @@ impl LeaderOutbox {
     }
 }
 
+fn context(shared: &Shared) -> CapContext {
+    let transactions = shared.transactions.as_ref();
+    transactions.map_or_else(CapContext::default, |transactions| {
+        transaction::context(transactions.level())
+    })
+}
+
 fn request(shared: &Shared, batches: &mut [Sending]) -> Produce {
     let mut topics = Vec::<TopicBatches>::new();
     for sending in batches {
@@ -87,7 +102,9 @@ fn request(shared: &Shared, batches: &mut [Sending]) -> Produce {
             pieces: std::mem::take(&mut sending.pieces),
         });
     }
+    let transactions = shared.transactions.as_ref();
     Produce {
+        transactional_id: transactions.map(|one| one.transactional_id.clone()),
         acks: shared.config.acks.code(),
         timeout_ms: broker_timeout_ms(shared.config.request_timeout),
         topics,

@@ -12,6 +12,7 @@ fn it_has_the_bytes_of_the_generated_request_in_every_version() {
     let id = Uuid([9; 16]);
     let name = Str::from_static("orders");
     let ours = Produce {
+        transactional_id: Some("id".into()),
         acks: -1,
         timeout_ms: 27_000,
         topics: vec![TopicBatches {
@@ -31,6 +32,7 @@ fn it_has_the_bytes_of_the_generated_request_in_every_version() {
         ..PartitionProduceData::default()
     });
     let generated = ProduceRequest {
+        transactional_id: Some("id".into()),
         acks: -1,
         timeout_ms: 27_000,
         topic_data: vec![TopicProduceData {
