@@ -95,6 +95,8 @@ struct Contents {
     confirmed: bool,
     /// A commit was sent and may have been executed.
     commit_in_doubt: bool,
+    /// An abort was sent and may have been executed.
+    abort_in_doubt: bool,
     prepared: bool,
     partitions: BTreeMap<TopicPartition, Progress>,
     offsets: VecDeque<Offsets>,
@@ -282,6 +284,7 @@ impl Transactions {
             level: token.level,
             complete,
             foreign,
+            decided: false,
         }));
         Ok(())
     }

@@ -139,6 +139,8 @@ struct Txn {
     batches: BTreeSet<(usize, u64)>,
     offsets: Vec<u64>,
     told: Option<Outcome>,
+    /// Its process ended during a commit.
+    crashed: bool,
 }
 
 /// What a connection is for.

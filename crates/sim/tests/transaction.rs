@@ -45,6 +45,9 @@ fn run_all(seeds: u64, steps: u64) -> Report {
     }
     if let Some((seed, violation)) = failed.iter().min_by_key(|(seed, _)| *seed) {
         let count = failed.len();
+        for (seed, violation) in failed.iter().take(12) {
+            println!("seed {seed}: {violation}");
+        }
         panic!(
             "{count} seeds failed, the first: {}",
             message(*seed, steps, violation)

@@ -20,6 +20,8 @@ pub(super) struct Ending {
     pub(super) complete: Complete,
     /// The transaction is another process's.
     pub(super) foreign: bool,
+    /// It is known to have ended like that, and only the next identity is asked for.
+    pub(super) decided: bool,
 }
 
 impl Transactions {
@@ -42,6 +44,7 @@ impl Transactions {
                 level: self.level,
                 complete,
                 foreign: false,
+                decided: false,
             });
         }
     }
@@ -55,8 +58,8 @@ impl Transactions {
         now: Instant,
         random: u64,
     ) {
-        if ending.complete == Complete::Commit && judge::may_have_run(error) {
-            self.current.commit_in_doubt = true;
+        if judge::may_have_run(error) {
+            self.note_in_doubt(ending.complete);
         }
         match (judge::answer(Operation::EndTxn, error), ending.complete) {
             (Verdict::Done, complete) => self.conclude(ending, outcome(complete), next),
@@ -64,7 +67,9 @@ impl Transactions {
                 self.again(Work::End(ending.complete), again, now, random);
             }
             (Verdict::Abort(Cause::Expired { .. }, _), _) => self.handle_expired(ending, error),
-            (Verdict::Abort(cause, bump), Complete::Commit) if !ending.foreign => {
+            (Verdict::Abort(cause, bump), Complete::Commit)
+                if !(ending.foreign || ending.decided) =>
+            {
                 self.must_abort(cause, bump);
             }
             (Verdict::Fatal(cause @ Cause::Fenced { .. }), _) => {
@@ -78,11 +83,16 @@ impl Transactions {
 
     /// An EndTxn was lost and may be executed at any time.
     pub(super) fn doubt_end(&mut self, complete: Complete) {
-        if complete == Complete::Commit {
-            self.current.commit_in_doubt = true; // I1
-        }
+        self.note_in_doubt(complete);
         if self.level == Level::V1 {
             self.current.needs(Some(Bump::InDoubt)); // I3
+        }
+    }
+
+    const fn note_in_doubt(&mut self, complete: Complete) {
+        match complete {
+            Complete::Commit => self.current.commit_in_doubt = true, // I1
+            Complete::Abort => self.current.abort_in_doubt = true,
         }
     }
 
@@ -98,7 +108,11 @@ impl Transactions {
         if flying {
             self.doubt_end(ending.complete);
         }
-        self.leave_in_doubt(ending);
+        if ending.decided {
+            self.finish(outcome(ending.complete), None);
+        } else {
+            self.leave_in_doubt(ending);
+        }
     }
 
     /// It can only be aborted. An answer to a commit that was under way.
@@ -218,27 +232,47 @@ impl Transactions {
     fn handle_refused_state(&mut self, ending: Ending, error: ErrorCode, cause: Cause) {
         let open = self.current.commit_in_doubt || self.current.prepared;
         let state = error == ErrorCode::InvalidTxnState;
-        match ending.complete {
-            // An executed commit would have been recognised.
-            Complete::Commit if state => self.fail_with(ending, Outcome::Aborted, cause),
-            Complete::Abort if state && open => self.conclude(ending, Outcome::Committed, None),
+        let outcome = match ending.complete {
+            complete if ending.decided => outcome(complete),
+            Complete::Commit if state && self.current.abort_in_doubt => {
+                return self.decide(ending, Complete::Abort);
+            }
+            Complete::Abort if state && open => return self.decide(ending, Complete::Commit),
             // None of the lost additions got there.
             Complete::Abort if state && ending.level == Level::V1 && !self.current.confirmed => {
-                self.conclude(ending, Outcome::Aborted, None);
+                return self.conclude(ending, Outcome::Aborted, None);
             }
-            _ if open => {
-                let token = self.token(ending.identity, ending.level);
-                self.fail_with(ending, Outcome::Unknown(token), cause);
-            }
-            _ => self.fail_with(ending, Outcome::Aborted, cause),
+            // An executed commit would have been recognised.
+            Complete::Commit if state => Outcome::Aborted,
+            _ if open => Outcome::Unknown(self.token(ending.identity, ending.level)),
+            _ => Outcome::Aborted,
+        };
+        self.fail_with(ending, outcome, cause);
+    }
+
+    /// The transaction is known to have ended like this. At V2 the same EndTxn again is answered with
+    /// the next identity.
+    fn decide(&mut self, ending: Ending, complete: Complete) {
+        if ending.foreign || ending.level == Level::V1 {
+            self.conclude(ending, outcome(complete), None);
+            return;
         }
+        let decided = true;
+        self.phase = Phase::Ending(Ending {
+            complete,
+            decided,
+            ..ending
+        });
     }
 
     /// The coordinator does not know the producer id any more.
     fn handle_expired(&mut self, ending: Ending, error: ErrorCode) {
         let operation = Operation::EndTxn;
         let cause = Cause::Expired { operation, error };
-        if self.current.commit_in_doubt || self.current.prepared {
+        if ending.decided {
+            self.current.needs(Some(Bump::Expired));
+            self.conclude(ending, outcome(ending.complete), None);
+        } else if self.current.commit_in_doubt || self.current.prepared {
             self.leave_in_doubt(ending);
         } else if ending.complete == Complete::Commit {
             self.must_abort(cause, Some(Bump::Expired));
@@ -254,8 +288,12 @@ impl Transactions {
             self.doubt_end(complete);
         }
         let open = self.current.commit_in_doubt || self.current.prepared || ending.foreign;
-        if open {
-            let outcome = Outcome::Unknown(self.token(ending.identity, ending.level));
+        if ending.decided || open {
+            let outcome = if ending.decided {
+                outcome(ending.complete)
+            } else {
+                Outcome::Unknown(self.token(ending.identity, ending.level))
+            };
             let next = None;
             self.events.push_back(Event::Ended { outcome, next });
         }

@@ -2,7 +2,7 @@
 //!
 //! - I1. Committed: everything, each batch once, and the offsets last sent.
 //! - I2. Aborted, in doubt about an abort, or never told: nothing.
-//! - I3. In doubt about a commit: everything or nothing.
+//! - I3. In doubt about a commit, or ended during one: everything or nothing.
 //! - I4. Nothing is visible that was not sent.
 
 use std::fmt;
@@ -112,6 +112,11 @@ impl World {
                 report.unknown += 1;
                 report.unknown_committed += u64::from(everything && !nothing);
                 report.unknown_aborted += u64::from(nothing);
+                if !(everything || nothing) {
+                    return Err(Violation::Torn(index)); // I3
+                }
+            }
+            None if txn.crashed => {
                 if !(everything || nothing) {
                     return Err(Violation::Torn(index)); // I3
                 }

@@ -30,7 +30,11 @@ impl World {
                 self.close(wire);
             }
         }
-        self.processes[index].alive = false;
+        let process = &mut self.processes[index];
+        process.alive = false;
+        if let (State::Committing, Some(txn)) = (process.core.state(), process.txn) {
+            self.txns[txn].crashed = true;
+        }
     }
 
     /// Handles all that the core and the batches want to be done.
@@ -130,7 +134,9 @@ impl World {
         self.report.fenced += u64::from(matches!(cause, Cause::Fenced { .. }));
         self.trace.note("fatal", &[number(index)]);
         let outside = self.coordinator.fences + self.coordinator.timeouts + self.expiries;
-        if outside == 0 && !self.plan.old {
+        let abortable = ErrorCode::TransactionAbortable;
+        let rejected = matches!(cause, Cause::Refused { error, .. } if error == abortable);
+        if outside == 0 && !self.plan.old && !rejected {
             self.broken(Violation::NeedlesslyFatal(cause));
         }
         self.kill(index);

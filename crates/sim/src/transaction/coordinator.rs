@@ -93,6 +93,7 @@ impl Coordinator {
         if !self.known {
             self.known = true;
             self.start_over(self.first_epoch);
+            (self.previous_id, self.last_epoch) = (None, None);
             return Ok(self.identity);
         }
         self.check_markers()?;
@@ -225,14 +226,10 @@ impl Coordinator {
 
     fn raise(&mut self, current: Option<Identity>) -> Answer<Identity> {
         if let Some(current) = current {
-            let same_id = current.producer_id == self.identity.producer_id;
-            if same_id && self.last_epoch == Some(current.epoch) {
+            if self.last_epoch == Some(current.epoch) {
                 return Ok(self.identity);
             }
-            if !same_id {
-                return Ok(self.identity);
-            }
-            if current.epoch != self.identity.epoch {
+            if current != self.identity {
                 return Err(ErrorCode::ProducerFenced);
             }
         } else {
@@ -241,10 +238,10 @@ impl Coordinator {
         if self.identity.epoch >= LAST_EPOCH {
             self.start_over(0);
         } else {
-            self.last_epoch = current.map(|current| current.epoch);
             self.identity.epoch += 1;
             self.state = State::Empty;
         }
+        self.last_epoch = current.map(|current| current.epoch);
         Ok(self.identity)
     }
 
