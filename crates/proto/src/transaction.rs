@@ -82,6 +82,8 @@ enum Phase {
     MustAbort,
     Prepared,
     Ending(Ending),
+    /// The transaction has ended like this, and the next identity is asked for, at V2.
+    Learning(Complete),
     InDoubt(Token),
     Fatal,
 }
@@ -284,7 +286,6 @@ impl Transactions {
             level: token.level,
             complete,
             foreign,
-            decided: false,
         }));
         Ok(())
     }
@@ -390,7 +391,7 @@ impl Transactions {
     pub const fn state(&self) -> State {
         match self.phase {
             Phase::Uninitialised => State::Uninitialised,
-            Phase::Initialising(_) => State::Initialising,
+            Phase::Initialising(_) | Phase::Learning(_) => State::Initialising,
             Phase::Ready => State::Ready,
             Phase::Open => State::Open,
             Phase::MustAbort => State::MustAbort,

@@ -20,8 +20,6 @@ pub(super) struct Ending {
     pub(super) complete: Complete,
     /// The transaction is another process's.
     pub(super) foreign: bool,
-    /// It is known to have ended like that, and only the next identity is asked for.
-    pub(super) decided: bool,
 }
 
 impl Transactions {
@@ -44,7 +42,6 @@ impl Transactions {
                 level: self.level,
                 complete,
                 foreign: false,
-                decided: false,
             });
         }
     }
@@ -67,9 +64,7 @@ impl Transactions {
                 self.again(Work::End(ending.complete), again, now, random);
             }
             (Verdict::Abort(Cause::Expired { .. }, _), _) => self.handle_expired(ending, error),
-            (Verdict::Abort(cause, bump), Complete::Commit)
-                if !(ending.foreign || ending.decided) =>
-            {
+            (Verdict::Abort(cause, bump), Complete::Commit) if !ending.foreign => {
                 self.must_abort(cause, bump);
             }
             (Verdict::Fatal(cause @ Cause::Fenced { .. }), _) => {
@@ -108,11 +103,7 @@ impl Transactions {
         if flying {
             self.doubt_end(ending.complete);
         }
-        if ending.decided {
-            self.finish(outcome(ending.complete), None);
-        } else {
-            self.leave_in_doubt(ending);
-        }
+        self.leave_in_doubt(ending);
     }
 
     /// It can only be aborted. An answer to a commit that was under way.
@@ -233,7 +224,6 @@ impl Transactions {
         let open = self.current.commit_in_doubt || self.current.prepared;
         let state = error == ErrorCode::InvalidTxnState;
         let outcome = match ending.complete {
-            complete if ending.decided => outcome(complete),
             Complete::Commit if state && self.current.abort_in_doubt => {
                 return self.decide(ending, Complete::Abort);
             }
@@ -257,22 +247,37 @@ impl Transactions {
             self.conclude(ending, outcome(complete), None);
             return;
         }
-        let decided = true;
-        self.phase = Phase::Ending(Ending {
-            complete,
-            decided,
-            ..ending
-        });
+        self.enter(Phase::Learning(complete));
+        let (outcome, next) = (outcome(complete), None);
+        self.events.push_back(Event::Ended { outcome, next });
+    }
+
+    /// What the EndTxn was answered that only asks for the next identity.
+    pub(super) fn handle_learned(
+        &mut self,
+        complete: Complete,
+        error: ErrorCode,
+        next: Option<Identity>,
+        now: Instant,
+        random: u64,
+    ) {
+        match (judge::answer(Operation::EndTxn, error), next) {
+            (Verdict::Done, Some(_)) => {
+                self.identity = next;
+                self.settle_between(None);
+                self.tell_ready();
+            }
+            (Verdict::Again(again), _) => self.again(Work::End(complete), again, now, random),
+            (Verdict::Abort(_, bump), _) => self.settle_between(bump.max(Some(Bump::InDoubt))),
+            _ => self.settle_between(Some(Bump::InDoubt)),
+        }
     }
 
     /// The coordinator does not know the producer id any more.
     fn handle_expired(&mut self, ending: Ending, error: ErrorCode) {
         let operation = Operation::EndTxn;
         let cause = Cause::Expired { operation, error };
-        if ending.decided {
-            self.current.needs(Some(Bump::Expired));
-            self.conclude(ending, outcome(ending.complete), None);
-        } else if self.current.commit_in_doubt || self.current.prepared {
+        if self.current.commit_in_doubt || self.current.prepared {
             self.leave_in_doubt(ending);
         } else if ending.complete == Complete::Commit {
             self.must_abort(cause, Some(Bump::Expired));
@@ -288,12 +293,8 @@ impl Transactions {
             self.doubt_end(complete);
         }
         let open = self.current.commit_in_doubt || self.current.prepared || ending.foreign;
-        if ending.decided || open {
-            let outcome = if ending.decided {
-                outcome(ending.complete)
-            } else {
-                Outcome::Unknown(self.token(ending.identity, ending.level))
-            };
+        if open {
+            let outcome = Outcome::Unknown(self.token(ending.identity, ending.level));
             let next = None;
             self.events.push_back(Event::Ended { outcome, next });
         }

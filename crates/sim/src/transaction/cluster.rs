@@ -41,7 +41,9 @@ impl World {
 
     /// One request is executed, of an open connection or of one that was cut. // I3
     pub(super) fn execute_one(&mut self) {
-        let ready = |wire: &Wire| !wire.connection.received.is_empty();
+        let late = self.healing || self.dice.one_in(4);
+        let ready =
+            |wire: &Wire| !wire.connection.received.is_empty() && (late || wire.connection.open);
         let Some(index) = self.some_wire(ready) else {
             return;
         };
