@@ -82,6 +82,8 @@ enum Phase {
     MustAbort,
     Prepared,
     Ending(Ending),
+    /// The transaction has ended like this, and the next identity is asked for, at V2.
+    Learning(Complete),
     InDoubt(Token),
     Fatal,
 }
@@ -95,6 +97,8 @@ struct Contents {
     confirmed: bool,
     /// A commit was sent and may have been executed.
     commit_in_doubt: bool,
+    /// An abort was sent and may have been executed.
+    abort_in_doubt: bool,
     prepared: bool,
     partitions: BTreeMap<TopicPartition, Progress>,
     offsets: VecDeque<Offsets>,
@@ -387,7 +391,7 @@ impl Transactions {
     pub const fn state(&self) -> State {
         match self.phase {
             Phase::Uninitialised => State::Uninitialised,
-            Phase::Initialising(_) => State::Initialising,
+            Phase::Initialising(_) | Phase::Learning(_) => State::Initialising,
             Phase::Ready => State::Ready,
             Phase::Open => State::Open,
             Phase::MustAbort => State::MustAbort,

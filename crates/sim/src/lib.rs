@@ -11,6 +11,7 @@
 //! | [`partition_log`] | a partition of a broker: its rules for idempotent producers |
 //! | [`wire`] | connections that are cut, and requests that run late |
 //! | [`world`] | `Sequencer`s, partitions and connections, driven by a plan |
+//! | [`transaction`] | the same for `Transactions`: coordinators, markers, processes that take over |
 //!
 //! Only for tests: no crate but those for development may depend on it.
 
@@ -22,6 +23,7 @@ pub mod history;
 pub mod partition_log;
 pub mod plan;
 pub mod trace;
+pub mod transaction;
 pub mod wire;
 pub mod world;
 

@@ -55,8 +55,8 @@ impl Transactions {
         now: Instant,
         random: u64,
     ) {
-        if ending.complete == Complete::Commit && judge::may_have_run(error) {
-            self.current.commit_in_doubt = true;
+        if judge::may_have_run(error) {
+            self.note_in_doubt(ending.complete);
         }
         match (judge::answer(Operation::EndTxn, error), ending.complete) {
             (Verdict::Done, complete) => self.conclude(ending, outcome(complete), next),
@@ -78,11 +78,16 @@ impl Transactions {
 
     /// An EndTxn was lost and may be executed at any time.
     pub(super) fn doubt_end(&mut self, complete: Complete) {
-        if complete == Complete::Commit {
-            self.current.commit_in_doubt = true; // I1
-        }
+        self.note_in_doubt(complete);
         if self.level == Level::V1 {
             self.current.needs(Some(Bump::InDoubt)); // I3
+        }
+    }
+
+    const fn note_in_doubt(&mut self, complete: Complete) {
+        match complete {
+            Complete::Commit => self.current.commit_in_doubt = true, // I1
+            Complete::Abort => self.current.abort_in_doubt = true,
         }
     }
 
@@ -218,19 +223,53 @@ impl Transactions {
     fn handle_refused_state(&mut self, ending: Ending, error: ErrorCode, cause: Cause) {
         let open = self.current.commit_in_doubt || self.current.prepared;
         let state = error == ErrorCode::InvalidTxnState;
-        match ending.complete {
-            // An executed commit would have been recognised.
-            Complete::Commit if state => self.fail_with(ending, Outcome::Aborted, cause),
-            Complete::Abort if state && open => self.conclude(ending, Outcome::Committed, None),
+        let outcome = match ending.complete {
+            Complete::Commit if state && self.current.abort_in_doubt => {
+                return self.decide(ending, Complete::Abort);
+            }
+            Complete::Abort if state && open => return self.decide(ending, Complete::Commit),
             // None of the lost additions got there.
             Complete::Abort if state && ending.level == Level::V1 && !self.current.confirmed => {
-                self.conclude(ending, Outcome::Aborted, None);
+                return self.conclude(ending, Outcome::Aborted, None);
             }
-            _ if open => {
-                let token = self.token(ending.identity, ending.level);
-                self.fail_with(ending, Outcome::Unknown(token), cause);
+            // An executed commit would have been recognised.
+            Complete::Commit if state => Outcome::Aborted,
+            _ if open => Outcome::Unknown(self.token(ending.identity, ending.level)),
+            _ => Outcome::Aborted,
+        };
+        self.fail_with(ending, outcome, cause);
+    }
+
+    /// The transaction is known to have ended like this. At V2 the same EndTxn again is answered with
+    /// the next identity.
+    fn decide(&mut self, ending: Ending, complete: Complete) {
+        if ending.foreign || ending.level == Level::V1 {
+            self.conclude(ending, outcome(complete), None);
+            return;
+        }
+        self.enter(Phase::Learning(complete));
+        let (outcome, next) = (outcome(complete), None);
+        self.events.push_back(Event::Ended { outcome, next });
+    }
+
+    /// What the EndTxn was answered that only asks for the next identity.
+    pub(super) fn handle_learned(
+        &mut self,
+        complete: Complete,
+        error: ErrorCode,
+        next: Option<Identity>,
+        now: Instant,
+        random: u64,
+    ) {
+        match (judge::answer(Operation::EndTxn, error), next) {
+            (Verdict::Done, Some(_)) => {
+                self.identity = next;
+                self.settle_between(None);
+                self.tell_ready();
             }
-            _ => self.fail_with(ending, Outcome::Aborted, cause),
+            (Verdict::Again(again), _) => self.again(Work::End(complete), again, now, random),
+            (Verdict::Abort(_, bump), _) => self.settle_between(bump.max(Some(Bump::InDoubt))),
+            _ => self.settle_between(Some(Bump::InDoubt)),
         }
     }
 

@@ -38,11 +38,13 @@ impl Transactions {
             (Work::Offsets(id), Reply::TxnOffsetCommit(errors)) => {
                 self.handle_offsets(id, &errors, now, random);
             }
-            (Work::End(_), Reply::EndTxn { error, next }) => {
-                if let Phase::Ending(ending) = self.phase {
-                    self.handle_end(ending, error, next, now, random);
+            (Work::End(_), Reply::EndTxn { error, next }) => match self.phase {
+                Phase::Ending(ending) => self.handle_end(ending, error, next, now, random),
+                Phase::Learning(complete) => {
+                    self.handle_learned(complete, error, next, now, random);
                 }
-            }
+                _ => {}
+            },
             (work, Reply::Unsupported) => self.handle_unsupported(work),
             (work, reply) => {
                 if !matches!(reply, Reply::Lost { sent: false }) {
@@ -132,6 +134,14 @@ impl Transactions {
                 };
                 Some((Work::End(ending.complete), call))
             }
+            Phase::Learning(complete) => {
+                let call = Call::EndTxn {
+                    identity: self.identity?,
+                    complete,
+                    level: self.level,
+                };
+                Some((Work::End(complete), call))
+            }
             _ => None,
         }
     }
@@ -207,13 +217,13 @@ impl Transactions {
             self.phase = Phase::Prepared;
             self.events.push_back(Event::PreparedFound(prepared));
         } else {
-            self.ready();
+            self.phase = Phase::Ready;
+            self.tell_ready();
         }
     }
 
-    fn ready(&mut self) {
-        if let Some(identity) = self.identity {
-            self.phase = Phase::Ready;
+    pub(super) fn tell_ready(&mut self) {
+        if let (Some(identity), Phase::Ready) = (self.identity, self.phase) {
             let level = self.level;
             self.events.push_back(Event::Ready { identity, level });
         }
@@ -288,7 +298,8 @@ impl Transactions {
         match (work, self.phase) {
             (Work::Init, Phase::Initialising(Some(bump))) if bump.is_optional() => {
                 self.offered = self.level;
-                self.ready();
+                self.phase = Phase::Ready;
+                self.tell_ready();
             }
             (Work::Init, Phase::Initialising(Some(_))) => self.fatal(Cause::BumpUnsupported), // I3
             (Work::Offsets(_), _) => self.take_verdict(Verdict::Abort(cause, None)),
