@@ -272,6 +272,13 @@ impl BrokerBuilder {
         self
     }
 
+    /// The finalized `transaction.version`, 0 to 2 (KIP-890). Default 2.
+    #[must_use]
+    pub fn transaction_version(mut self, level: i16) -> Self {
+        self.settings.transaction_version = level;
+        self
+    }
+
     /// Everything else; node addresses are set by [`Self::start`].
     #[must_use]
     pub fn settings(mut self, change: impl FnOnce(&mut ClusterSettings)) -> Self {

@@ -18,8 +18,8 @@
 //! Behind it stands [`ClusterModel`], the same cluster as a value: synchronous, deterministic,
 //! with time as an argument. Answers follow Apache Kafka 4.3.1.
 //!
-//! Not here yet: groups with members, transactions, access control, TLS and SASL. APIs that are
-//! not carried out are not advertised.
+//! Not here yet: groups with members, access control, TLS and SASL. APIs that are not carried out
+//! are not advertised.
 
 #![forbid(unsafe_code)]
 
@@ -34,4 +34,7 @@ pub use self::broker::{Broker, BrokerBuilder, StartError};
 pub use self::model::fault::{FaultPlan, RequestInfo, Verdict};
 pub use self::model::profile::KafkaVersion;
 pub use self::model::settings::{ClusterSettings, NodeAddress};
-pub use self::model::{AdminError, ClusterModel, ConnectionId, Fate, Outcome, RequestRecord};
+pub use self::model::{
+    AdminError, ClusterModel, ConnectionId, Fate, LogRecord, Outcome, RequestRecord,
+    TransactionInfo, TransactionState,
+};

@@ -6,7 +6,7 @@ use milena_codec::messages::delete_records_response::{
 };
 use milena_codec::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 
-use super::{Call, check_leader};
+use super::{Call, check_leader, produce};
 use crate::model::ClusterModel;
 
 /// Stands for the high watermark.
@@ -51,6 +51,7 @@ fn delete(
     index: i32,
     offset: i64,
 ) -> Result<i64, ErrorCode> {
+    let rules = produce::rules(model, None);
     let topic = model.topics.by_name_mut(name);
     check_leader(call, topic.as_deref(), index, -1)?;
     let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
@@ -74,6 +75,9 @@ fn delete(
     }
     let before = partition.log.size();
     partition.log.delete_before(offset);
+    partition
+        .producers
+        .start_moved(partition.log.start(), rules);
     model.log_bytes -= before - partition.log.size();
     let start = partition.log.start();
     model.touched.insert((id, index));

@@ -123,7 +123,14 @@ impl FetchPlan {
     pub(crate) fn is_ready(&self, model: &ClusterModel, call: &Call) -> bool {
         let mut bytes = 0;
         for (asked, partition, _) in &self.entries {
-            match fetch_read::available(model, call, asked, partition, self.min_bytes) {
+            match fetch_read::available(
+                model,
+                call,
+                asked,
+                partition,
+                self.read_committed,
+                self.min_bytes,
+            ) {
                 Err(_) => return true,
                 Ok(available) => bytes += available,
             }
@@ -167,6 +174,7 @@ impl FetchPlan {
             .filter_map(|id| node_endpoint(model, id))
             .collect();
         call.answer(&FetchResponse {
+            throttle_time_ms: call.throttle_time_ms(),
             session_id,
             responses,
             node_endpoints,

@@ -2,7 +2,7 @@
 
 use milena_codec::ErrorCode;
 use milena_codec::messages::fetch_request::FetchPartition;
-use milena_codec::messages::fetch_response::{EpochEndOffset, PartitionData};
+use milena_codec::messages::fetch_response::{AbortedTransaction, EpochEndOffset, PartitionData};
 
 use super::{Call, unknown_topic};
 use crate::model::ClusterModel;
@@ -63,18 +63,43 @@ pub(super) fn available(
     call: &Call,
     asked: &Asked,
     wanted: &FetchPartition,
+    read_committed: bool,
     enough: usize,
 ) -> Result<usize, ErrorCode> {
     let partition = checked(model, call, asked, wanted)?;
     if diverging(partition, wanted)?.is_some() {
         return Err(ErrorCode::FencedLeaderEpoch);
     }
-    let limit = partition.high_watermark();
+    let limit = end(partition, read_committed);
     let max = usize::try_from(wanted.partition_max_bytes).unwrap_or(0);
     let (bytes, first) = partition
         .log
         .readable(wanted.fetch_offset, limit, enough.min(max));
     Ok(bytes.min(max.max(first)))
+}
+
+/// The end of what may be read.
+fn end(partition: &Partition, read_committed: bool) -> i64 {
+    if read_committed {
+        partition.last_stable_offset()
+    } else {
+        partition.high_watermark()
+    }
+}
+
+/// The aborted transactions from an offset on. The real broker looks them up to the next entry of
+/// its offset index, which in a short log is the log's end, whatever the answer holds.
+fn aborted(partition: &Partition, from: i64, limit: i64) -> Vec<AbortedTransaction> {
+    if from >= limit {
+        return Vec::new();
+    }
+    let found = partition.producers.aborted(from, partition.log.end());
+    let listed = found.map(|aborted| AbortedTransaction {
+        producer_id: aborted.producer_id,
+        first_offset: aborted.first_offset,
+        ..AbortedTransaction::default()
+    });
+    listed.collect()
 }
 
 /// Reads, within the budget.
@@ -87,7 +112,6 @@ pub(super) fn read(
     budget: &mut Budget,
 ) -> PartitionData {
     let found = checked(model, call, asked, wanted);
-    let aborted = read_committed.then(Vec::new);
     let found = found.and_then(|partition| Ok((partition, diverging(partition, wanted)?)));
     let (partition, diverging) = match found {
         Ok(found) => found,
@@ -96,21 +120,18 @@ pub(super) fn read(
                 ErrorCode::UnknownTopicId,
                 ErrorCode::UnknownTopicOrPartition,
             ];
-            let aborted = if missing.contains(&code) {
-                Some(Vec::new())
-            } else {
-                aborted
-            };
-            return failed(asked.partition, code, aborted);
+            let listed = read_committed || missing.contains(&code);
+            return failed(asked.partition, code, listed.then(Vec::new));
         }
     };
-    let limit = partition.high_watermark();
+    let limit = end(partition, read_committed);
     let mut data = PartitionData {
         partition_index: asked.partition,
-        high_watermark: limit,
-        last_stable_offset: limit,
+        high_watermark: partition.high_watermark(),
+        last_stable_offset: partition.last_stable_offset(),
         log_start_offset: partition.log.start(),
-        aborted_transactions: aborted,
+        aborted_transactions: read_committed
+            .then(|| aborted(partition, wanted.fetch_offset, limit)),
         ..PartitionData::default()
     };
     if let Some(end) = diverging {
@@ -141,7 +162,7 @@ pub(super) fn read(
 pub(super) fn failed(
     partition_index: i32,
     code: ErrorCode,
-    aborted_transactions: Option<Vec<milena_codec::messages::fetch_response::AbortedTransaction>>,
+    aborted_transactions: Option<Vec<AbortedTransaction>>,
 ) -> PartitionData {
     PartitionData {
         partition_index,

@@ -45,16 +45,11 @@ fn coordinator(model: &ClusterModel, kind: i8, key: Str) -> Coordinator {
     if kind != GROUP && kind != TRANSACTION {
         return failed(key, ErrorCode::InvalidRequest);
     }
-    let up: Vec<i32> = model
-        .nodes
-        .keys()
-        .copied()
-        .filter(|node| model.is_up(*node))
-        .collect();
-    let hash = key.bytes().fold(0_usize, |hash, byte| {
-        hash.wrapping_mul(31).wrapping_add(usize::from(byte))
-    });
-    let chosen = (!up.is_empty()).then(|| up[hash % up.len()]);
+    let chosen = if kind == TRANSACTION {
+        model.transaction_coordinator(&key)
+    } else {
+        node(model, &key)
+    };
     let reached = chosen.and_then(|node_id| Some((node_id, endpoint(model, node_id)?)));
     let Some((node_id, (host, port, _))) = reached else {
         return failed(key, ErrorCode::CoordinatorNotAvailable);
@@ -68,6 +63,20 @@ fn coordinator(model: &ClusterModel, kind: i8, key: Str) -> Coordinator {
         error_message,
         ..Coordinator::default()
     }
+}
+
+/// The node that coordinates a group, if one is up.
+pub(super) fn node(model: &ClusterModel, group: &str) -> Option<i32> {
+    let up: Vec<i32> = model
+        .nodes
+        .keys()
+        .copied()
+        .filter(|node| model.is_up(*node))
+        .collect();
+    let hash = group.bytes().fold(0_usize, |hash, byte| {
+        hash.wrapping_mul(31).wrapping_add(usize::from(byte))
+    });
+    (!up.is_empty()).then(|| up[hash % up.len()])
 }
 
 fn failed(key: Str, code: ErrorCode) -> Coordinator {

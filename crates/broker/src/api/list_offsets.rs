@@ -29,6 +29,7 @@ pub(super) fn handle(
     call: &Call,
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
+    let read_committed = request.isolation_level == 1;
     let mut topics = Vec::new();
     for asked in request.topics {
         let topic = model.topics.by_name(&asked.name);
@@ -44,7 +45,7 @@ pub(super) fn handle(
             let found = if duplicate(wanted.partition_index) {
                 Err(ErrorCode::InvalidRequest)
             } else {
-                find(model, call, topic, wanted)
+                find(model, call, topic, wanted, read_committed)
             };
             answer(call, wanted.partition_index, found)
         };
@@ -107,6 +108,7 @@ fn find(
     call: &Call,
     topic: Option<&Topic>,
     wanted: &ListOffsetsPartition,
+    read_committed: bool,
 ) -> Result<Found, ErrorCode> {
     let since = match wanted.timestamp {
         LATEST | EARLIEST => 0,
@@ -129,9 +131,14 @@ fn find(
     let partition = topic.and_then(|topic| topic.partition(wanted.partition_index));
     let partition = partition.ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let start = partition.log.start();
+    let limit = if read_committed {
+        partition.last_stable_offset()
+    } else {
+        partition.high_watermark()
+    };
     let max = model.settings.max_decompressed;
     Ok(match wanted.timestamp {
-        LATEST => (partition.high_watermark(), -1, partition.leader_epoch),
+        LATEST => (limit, -1, partition.leader_epoch),
         EARLIEST | EARLIEST_LOCAL => (
             start,
             -1,
@@ -140,16 +147,15 @@ fn find(
                 .epoch_at(start)
                 .unwrap_or(partition.leader_epoch),
         ),
-        MAX_TIMESTAMP => newest(partition, max),
+        MAX_TIMESTAMP => newest(partition, limit, max),
         // Without tiered storage nothing is in it or on its way there.
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => NOTHING,
-        timestamp => at_or_after(partition, timestamp, max),
+        timestamp => at_or_after(partition, timestamp, limit, max),
     })
 }
 
 /// The first record not older than `timestamp` that a consumer may read.
-fn at_or_after(partition: &Partition, timestamp: i64, max: usize) -> Found {
-    let limit = partition.high_watermark();
+fn at_or_after(partition: &Partition, timestamp: i64, limit: i64, max: usize) -> Found {
     let start = partition.log.start();
     let able = |batch: &&Stored| batch.max_timestamp >= timestamp && batch.last_offset >= start;
     let mut candidates = partition.log.batches().filter(able);
@@ -160,8 +166,7 @@ fn at_or_after(partition: &Partition, timestamp: i64, max: usize) -> Found {
 }
 
 /// The first record with the largest timestamp (KIP-734).
-fn newest(partition: &Partition, max: usize) -> Found {
-    let limit = partition.high_watermark();
+fn newest(partition: &Partition, limit: i64, max: usize) -> Found {
     let readable = || {
         partition
             .log

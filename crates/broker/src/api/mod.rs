@@ -3,6 +3,8 @@
 //! I1. Arrays that Kafka never sends as null are empty.
 //! I2. A body that does not decode, or a version that is not offered, closes the connection.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod alter_configs;
 mod api_versions;
 mod cluster;
@@ -10,22 +12,29 @@ mod create_topics;
 mod delete_records;
 mod delete_topics;
 mod describe_configs;
+mod describe_producers;
 mod describe_topic_partitions;
+mod describe_transactions;
+mod end_txn;
 pub(crate) mod fetch;
 mod fetch_read;
 mod find_coordinator;
 mod init_producer_id;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
 mod offset_for_leader_epoch;
 mod offsets;
 pub(crate) mod produce;
+mod txn_offset_commit;
 mod validate;
 
 use std::time::Duration;
 
 use milena_codec::frame::{self, Frame};
-use milena_codec::messages::InitProducerIdRequest;
+use milena_codec::messages::{
+    AddOffsetsToTxnRequest, EndTxnRequest, InitProducerIdRequest, ListTransactionsRequest,
+};
 use milena_codec::{ApiKey, Bytes, ErrorCode, Message, Request, Str, Uuid};
 
 use crate::model::topics::Topic;
@@ -45,6 +54,8 @@ pub(crate) struct Call {
     pub(crate) correlation_id: i32,
     /// A fault: the error to answer whatever comes of the request.
     pub(crate) answer_with: Option<ErrorCode>,
+    /// A fault: the throttle time to answer.
+    pub(crate) throttle: Duration,
 }
 
 /// What an API comes to.
@@ -60,6 +71,11 @@ impl Call {
     /// The answer as a frame.
     pub(crate) fn answer<M: Message>(&self, message: &M) -> Reply {
         self.answer_in(message, self.version)
+    }
+
+    /// `throttle_time_ms`.
+    fn throttle_time_ms(&self) -> i32 {
+        i32::try_from(self.throttle.as_millis()).unwrap_or(i32::MAX)
     }
 
     fn answer_in<M: Message>(&self, message: &M, version: i16) -> Reply {
@@ -103,6 +119,31 @@ pub(crate) fn execute(model: &mut ClusterModel, call: &Call, body: Bytes) -> Rep
         ApiKey::DescribeTopicPartitions => simple(call, body, |r| {
             describe_topic_partitions::handle(model, call, &r)
         }),
+        _ => transactional(model, call, body),
+    }
+}
+
+fn transactional(model: &mut ClusterModel, call: &Call, body: Bytes) -> Reply {
+    match call.api {
+        ApiKey::AddPartitionsToTxn => simple(call, body, |r| {
+            add_partitions_to_txn::handle(model, call, r)
+        }),
+        ApiKey::AddOffsetsToTxn => {
+            simple(call, body, |r| add_offsets_to_txn::handle(model, call, &r))
+        }
+        ApiKey::EndTxn => simple(call, body, |r| end_txn::handle(model, call, &r)),
+        ApiKey::TxnOffsetCommit => {
+            simple(call, body, |r| txn_offset_commit::handle(model, call, r))
+        }
+        ApiKey::DescribeProducers => {
+            simple(call, body, |r| describe_producers::handle(model, call, r))
+        }
+        ApiKey::DescribeTransactions => simple(call, body, |r| {
+            describe_transactions::handle(model, call, r)
+        }),
+        ApiKey::ListTransactions => {
+            simple(call, body, |r| list_transactions::handle(model, call, &r))
+        }
         _ => Reply::Close,
     }
 }
@@ -116,9 +157,25 @@ pub(crate) fn refused(call: &Call, body: &Bytes, code: ErrorCode) -> Option<Repl
         ApiKey::ListOffsets => simple(call, body, |r| list_offsets::refuse(r, code)),
         ApiKey::Metadata => simple(call, body, |r| metadata::refuse(r, code)),
         ApiKey::InitProducerId => simple(call, body, |_: InitProducerIdRequest| {
-            init_producer_id::refuse(code)
+            init_producer_id::refuse(call, code)
         }),
         ApiKey::FindCoordinator => simple(call, body, |r| find_coordinator::refuse(call, r, code)),
+        ApiKey::OffsetCommit => simple(call, body, |r| offsets::refuse_commit(r, code)),
+        ApiKey::OffsetFetch => simple(call, body, |r| offsets::refuse_fetch(call, r, code)),
+        ApiKey::AddPartitionsToTxn => {
+            simple(call, body, |r| add_partitions_to_txn::refuse(call, r, code))
+        }
+        ApiKey::AddOffsetsToTxn => simple(call, body, |_: AddOffsetsToTxnRequest| {
+            add_offsets_to_txn::refuse(call, code)
+        }),
+        ApiKey::EndTxn => simple(call, body, |_: EndTxnRequest| end_txn::refuse(call, code)),
+        ApiKey::TxnOffsetCommit => simple(call, body, |r| txn_offset_commit::refuse(call, r, code)),
+        ApiKey::DescribeTransactions => {
+            simple(call, body, |r| describe_transactions::refuse(r, code))
+        }
+        ApiKey::ListTransactions => simple(call, body, |_: ListTransactionsRequest| {
+            list_transactions::refuse(code)
+        }),
         _ => return None,
     })
 }
@@ -164,6 +221,15 @@ pub(crate) fn unknown_topic(id: Uuid, by_id: bool) -> ErrorCode {
         ErrorCode::UnknownTopicId
     } else {
         ErrorCode::UnknownTopicOrPartition
+    }
+}
+
+/// `PRODUCER_FENCED` as older clients know it, by the first version that knows it itself.
+fn fenced_since(call: &Call, first: i16, code: ErrorCode) -> ErrorCode {
+    if code == ErrorCode::ProducerFenced && call.version < first {
+        ErrorCode::InvalidProducerEpoch
+    } else {
+        code
     }
 }
 

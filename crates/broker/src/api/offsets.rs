@@ -20,7 +20,7 @@ use super::{Call, unknown_topic};
 use crate::model::{ClusterModel, Committed};
 
 /// Kafka's `offset.metadata.max.bytes`.
-const MAX_METADATA: usize = 4096;
+pub(super) const MAX_METADATA: usize = 4096;
 /// Topics go by id from this version on, in both APIs.
 const IDS_FROM: i16 = 10;
 /// Several groups in an OffsetFetch from this version on (KIP-709).
@@ -69,6 +69,63 @@ pub(super) fn commit(
     }
 }
 
+pub(super) fn refuse_commit(request: OffsetCommitRequest, code: ErrorCode) -> OffsetCommitResponse {
+    let topics = request.topics.into_iter().map(|asked| {
+        let partition = |partition: OffsetCommitRequestPartition| OffsetCommitResponsePartition {
+            partition_index: partition.partition_index,
+            error_code: code.code(),
+            ..OffsetCommitResponsePartition::default()
+        };
+        OffsetCommitResponseTopic {
+            name: asked.name,
+            topic_id: asked.topic_id,
+            partitions: asked.partitions.into_iter().map(partition).collect(),
+            ..OffsetCommitResponseTopic::default()
+        }
+    });
+    OffsetCommitResponse {
+        topics: topics.collect(),
+        ..OffsetCommitResponse::default()
+    }
+}
+
+/// The error of the group: at the top from version 2 to 7, in the group from version 8 on. Before
+/// version 2 it is the partitions'.
+pub(super) fn refuse_fetch(
+    call: &Call,
+    request: OffsetFetchRequest,
+    code: ErrorCode,
+) -> OffsetFetchResponse {
+    let mut response = OffsetFetchResponse::default();
+    if call.version >= GROUPS_FROM {
+        let groups = request.groups.into_iter();
+        let failed = groups.map(|asked| OffsetFetchResponseGroup {
+            group_id: asked.group_id,
+            error_code: code.code(),
+            ..OffsetFetchResponseGroup::default()
+        });
+        response.groups = failed.collect();
+        return response;
+    }
+    if call.version >= 2 {
+        response.error_code = code.code();
+    }
+    let topics = request.topics.unwrap_or_default().into_iter();
+    let failed = topics.map(|asked| {
+        let partition = |index: &i32| OffsetFetchResponsePartition {
+            error_code: code.code(),
+            ..old_form(committed(None, *index))
+        };
+        OffsetFetchResponseTopic {
+            partitions: asked.partition_indexes.iter().map(partition).collect(),
+            name: asked.name.clone(),
+            ..OffsetFetchResponseTopic::default()
+        }
+    });
+    response.topics = failed.collect();
+    response
+}
+
 /// Groups here have no members: who claims to be one is unknown. Without a generation any name
 /// will do, even an empty one, as on the real broker.
 fn refused(request: &OffsetCommitRequest) -> Option<ErrorCode> {
@@ -105,7 +162,7 @@ pub(super) fn fetch(
         let groups = request
             .groups
             .into_iter()
-            .map(|asked| group(model, call, asked));
+            .map(|asked| group(model, call, asked, request.require_stable));
         return OffsetFetchResponse {
             groups: groups.collect(),
             ..OffsetFetchResponse::default()
@@ -127,7 +184,7 @@ pub(super) fn fetch(
         topics,
         ..OffsetFetchRequestGroup::default()
     };
-    let topics = group(model, call, one)
+    let topics = group(model, call, one, request.require_stable)
         .topics
         .into_iter()
         .map(|topic| OffsetFetchResponseTopic {
@@ -156,6 +213,7 @@ fn group(
     model: &ClusterModel,
     call: &Call,
     asked: OffsetFetchRequestGroup,
+    require_stable: bool,
 ) -> OffsetFetchResponseGroup {
     let group = asked.group_id;
     let wanted = asked
@@ -168,6 +226,12 @@ fn group(
             .filter(|_| !by_id || !topic.topic_id.is_zero())
             .map(|found| found.id);
         let partition = |index: i32| match known {
+            Some(id) if require_stable && model.offsets.is_unstable(&group, id, index) => {
+                OffsetFetchResponsePartitions {
+                    error_code: ErrorCode::UnstableOffsetCommit.code(),
+                    ..committed(None, index)
+                }
+            }
             Some(id) => committed(model.offsets.committed(&group, id, index), index),
             None if by_id => OffsetFetchResponsePartitions {
                 error_code: ErrorCode::UnknownTopicId.code(),

@@ -16,8 +16,9 @@ use milena_records::{BatchHeader, MAGIC, edit};
 
 use super::validate::{self, Refusal};
 use super::{Call, Reply, check_leader, endpoint, unknown_topic};
-use crate::model::producer_state::Verdict;
+use crate::model::producer_state::{Rules, Verdict};
 use crate::model::profile::KafkaVersion;
+use crate::model::transactions::Producer;
 use crate::model::{ClusterModel, Parked, Waiting};
 
 const ALL: i16 = -1;
@@ -25,6 +26,10 @@ const ALL: i16 = -1;
 const HINTS_FROM: i16 = 10;
 /// Topics go by id from this version on (KIP-516).
 const IDS_FROM: i16 = 13;
+/// `TRANSACTION_ABORTABLE` is answered from this version on (KIP-890).
+const ABORTABLE_FROM: i16 = 11;
+/// Partitions join their transaction by themselves from this version on (KIP-890).
+const ADDS_FROM: i16 = 12;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
@@ -55,23 +60,20 @@ pub(crate) struct PendingProduce {
 
 pub(super) fn handle(model: &mut ClusterModel, call: &Call, request: ProduceRequest) -> Reply {
     let (acks, timeout) = (request.acks, request.timeout_ms);
-    let anonymous = request.transactional_id.is_none();
+    let transactional_id = request.transactional_id.clone();
     let asked = last_of_each(request);
-    // A transaction without an id fails the whole request, before anything else is looked at.
-    let unauthorized = anonymous && asked.iter().any(|(_, records)| is_transactional(records));
+    let refused = of_transactions(transactional_id.is_none(), &asked);
     let mut entries = Vec::new();
     for (place, records) in asked {
         let Some(records) = records else {
             return Reply::Close;
         };
-        if unauthorized {
-            entries.push((
-                place,
-                Err(ErrorCode::TransactionalIdAuthorizationFailed.into()),
-            ));
+        if let Some(code) = refused {
+            entries.push((place, Err(code.into())));
             continue;
         }
-        let result = produce(model, call, &place, records, acks);
+        let id = transactional_id.as_deref().unwrap_or_default();
+        let result = produce(model, call, &place, (id, records), acks);
         entries.push((place, result));
     }
     let pending = PendingProduce {
@@ -105,6 +107,7 @@ pub(super) fn refuse(call: &Call, request: ProduceRequest, code: ErrorCode) -> R
         (place, refused)
     };
     call.answer(&response(
+        call,
         last_of_each(request).into_iter().map(entry),
         Vec::new(),
     ))
@@ -130,28 +133,50 @@ fn last_of_each(request: ProduceRequest) -> Vec<(Place, Option<Bytes>)> {
     entries
 }
 
-fn is_transactional(records: &Option<Bytes>) -> bool {
-    let header = records
-        .as_ref()
-        .and_then(|records| BatchHeader::read(records));
-    header.is_some_and(|header| header.magic == MAGIC && header.attributes.is_transactional())
+/// What fails the whole request before anything else is looked at: a transaction without an id, or
+/// with two producers.
+fn of_transactions(anonymous: bool, asked: &[(Place, Option<Bytes>)]) -> Option<ErrorCode> {
+    let headers = asked.iter().filter_map(|(_, records)| {
+        BatchHeader::read(records.as_ref()?).filter(|header| header.magic == MAGIC)
+    });
+    let mut producers = headers
+        .filter(|header| header.attributes.is_transactional())
+        .map(|header| (header.producer_id, header.producer_epoch));
+    let first = producers.next()?;
+    if anonymous {
+        Some(ErrorCode::TransactionalIdAuthorizationFailed)
+    } else {
+        let other = producers.any(|producer| producer != first);
+        other.then_some(ErrorCode::InvalidProducerIdMapping)
+    }
+}
+
+/// The rules for producers that this release and, in a Produce, its version come with.
+pub(super) fn rules(model: &ClusterModel, version: Option<i16>) -> Rules {
+    if model.settings.version < KafkaVersion::V4_3 {
+        Rules::Old
+    } else if version.is_some_and(|version| version >= ADDS_FROM) {
+        Rules::Version2
+    } else {
+        Rules::Current
+    }
 }
 
 fn produce(
     model: &mut ClusterModel,
     call: &Call,
     place: &Place,
-    records: Bytes,
+    (transactional_id, records): (&str, Bytes),
     acks: i16,
 ) -> Result<Appended, Refusal> {
     let wall_millis = model.wall_millis(call.now);
-    let strict = model.settings.version < KafkaVersion::V4_3;
+    let rules = rules(model, Some(call.version));
     let topic = model.topics.find(&place.name, place.id);
     let topic = topic.filter(|_| call.version < IDS_FROM || !place.id.is_zero());
     let topic = topic.ok_or_else(|| unknown_topic(place.id, call.version >= IDS_FROM))?;
-    let Some(partition) = topic.partition(place.index) else {
+    if topic.partition(place.index).is_none() {
         return Err(ErrorCode::UnknownTopicOrPartition.into());
-    };
+    }
     let batch = validate::single_batch(records, call.version)?;
     if !(ALL..=1).contains(&acks) {
         return Err(ErrorCode::InvalidRequiredAcks.into());
@@ -160,17 +185,21 @@ fn produce(
     if topic.is_internal() {
         return Err(ErrorCode::InvalidTopicException.into());
     }
-    if batch.header().attributes.is_transactional() {
-        let message = "This broker does not carry out transactions";
-        return Err(Refusal::new(ErrorCode::InvalidTxnState, message));
+    let (name, header) = (topic.name.clone(), *batch.header());
+    if header.attributes.is_transactional() && rules != Rules::Old {
+        verify(model, call, transactional_id, (name, place.index), &header)?;
     }
+    let topic = model.topics.find(&place.name, place.id);
+    let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = topic.partition(place.index);
+    let partition = partition.ok_or(ErrorCode::UnknownTopicOrPartition)?;
     if acks == ALL && partition.isr.len() < topic.config.min_insync_replicas() {
         return Err(ErrorCode::NotEnoughReplicas.into());
     }
     let name = (&*topic.name, place.index);
     let max_decompressed = model.settings.max_decompressed;
     let bytes = validate::check(&batch, name, &topic.config, wall_millis, max_decompressed)?;
-    let verdict = partition.producers.check(batch.header(), strict);
+    let verdict = partition.producers.check(batch.header(), rules);
     let verdict = verdict.map_err(Refusal::by_log)?;
     if let Verdict::Duplicate {
         base_offset,
@@ -192,12 +221,62 @@ fn produce(
     append(model, place, &bytes, wall_millis)
 }
 
+/// Makes sure that the partition is in the transaction; from version 12 on it is added (KIP-890).
+fn verify(
+    model: &mut ClusterModel,
+    call: &Call,
+    id: &str,
+    place: (Str, i32),
+    header: &BatchHeader,
+) -> Result<(), Refusal> {
+    let who = Producer {
+        id: header.producer_id,
+        epoch: header.producer_epoch,
+    };
+    let topic = model.topics.by_name(&place.0);
+    let partition = topic.and_then(|topic| topic.partition(place.1));
+    let open = partition.is_some_and(|found| found.producers.is_open(who.id, who.epoch));
+    if open || who.id < 0 {
+        return Ok(());
+    }
+    let adds = call.version >= ADDS_FROM;
+    let outcome = model.reach_coordinator(id).and_then(|()| {
+        if adds {
+            model.add_to_transaction(call.now, id, who, [place])
+        } else {
+            model.verify_in_transaction(id, who, &place)
+        }
+    });
+    outcome.map_err(|code| match code {
+        ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch.into(),
+        ErrorCode::TransactionAbortable if call.version < ABORTABLE_FROM => {
+            let message = "Partition was not added to the transaction";
+            Refusal::new(ErrorCode::InvalidTxnState, message)
+        }
+        ErrorCode::CoordinatorLoadInProgress | ErrorCode::CoordinatorNotAvailable => {
+            unverified(code)
+        }
+        ErrorCode::ConcurrentTransactions if !adds => unverified(code),
+        code => code.into(),
+    })
+}
+
+/// What older clients would not retry is given a code that they do.
+fn unverified(code: ErrorCode) -> Refusal {
+    let message = format!(
+        "Unable to verify the partition has been added to the transaction. Underlying error: {}",
+        code.name()
+    );
+    Refusal::new(ErrorCode::NotEnoughReplicas, message)
+}
+
 fn append(
     model: &mut ClusterModel,
     place: &Place,
     bytes: &Bytes,
     wall_millis: i64,
 ) -> Result<Appended, Refusal> {
+    let rules = rules(model, None);
     if model.log_bytes + bytes.len() > model.settings.max_log_bytes {
         let max = model.settings.max_log_bytes;
         let message = format!("The logs hold {max} bytes, the most this broker was given");
@@ -230,6 +309,7 @@ fn append(
     }
     model.log_bytes = model.log_bytes + log.size() - before;
     partition.producers.appended(&header);
+    partition.producers.start_moved(log.start(), rules);
     model.touched.insert((topic.id, place.index));
     Ok(Appended {
         topic: topic.id,
@@ -291,7 +371,7 @@ impl PendingProduce {
             .into_iter()
             .filter_map(|node| node_endpoint(model, node))
             .collect();
-        call.answer(&response(parts.into_iter(), endpoints))
+        call.answer(&response(call, parts.into_iter(), endpoints))
     }
 }
 
@@ -381,6 +461,7 @@ fn node_endpoint(model: &ClusterModel, node_id: i32) -> Option<NodeEndpoint> {
 }
 
 fn response(
+    call: &Call,
     parts: impl Iterator<Item = (Place, PartitionProduceResponse)>,
     node_endpoints: Vec<NodeEndpoint>,
 ) -> ProduceResponse {
@@ -400,6 +481,7 @@ fn response(
         }
     }
     ProduceResponse {
+        throttle_time_ms: call.throttle_time_ms(),
         responses,
         node_endpoints,
         ..ProduceResponse::default()

@@ -57,8 +57,16 @@ impl Shared {
         self.clock.now() + Duration::from_secs(24 * 60 * 60)
     }
 
-    /// Does something to the model.
+    /// Does something to the model as it is now.
     pub(crate) fn with<R>(&self, change: impl FnOnce(&mut ClusterModel) -> R) -> R {
+        let now = self.now();
+        self.locked(|model| {
+            model.advance(now);
+            change(model)
+        })
+    }
+
+    fn locked<R>(&self, change: impl FnOnce(&mut ClusterModel) -> R) -> R {
         let mut state = self.lock();
         let result = change(&mut state.model);
         state.deliver();
@@ -85,13 +93,13 @@ impl Shared {
     /// A request arrived.
     pub(crate) fn handle(&self, id: ConnectionId, frame: Bytes) -> Outcome {
         let now = self.now();
-        self.with(|model| model.handle(now, id, frame))
+        self.locked(|model| model.handle(now, id, frame))
     }
 
     /// Ends what has waited long enough.
     pub(crate) fn handle_timeout(&self) {
         let now = self.now();
-        self.with(|model| model.handle_timeout(now));
+        self.locked(|model| model.handle_timeout(now));
     }
 
     /// When this connection's parked request ends at the latest; `None` if it has none, or one

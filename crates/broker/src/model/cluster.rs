@@ -20,6 +20,9 @@ pub enum AdminError {
     /// The node is down or holds no replica.
     #[error("node {0} cannot lead this partition: it is down or holds no replica of it")]
     CannotLead(i32),
+    /// The node is down.
+    #[error("node {0} cannot coordinate: it is down")]
+    CannotCoordinate(i32),
     /// The topic cannot be created.
     #[error("topic '{name}' cannot be created: {message}")]
     Topic {
@@ -65,6 +68,7 @@ impl ClusterModel {
             .get_mut(&node)
             .ok_or(AdminError::NoNode(node))?
             .up = true;
+        self.elect_coordinators();
         self.for_each_partition(|up, partition| {
             partition.elect(up);
             // Only a leader can take replicas back in sync.
@@ -321,6 +325,7 @@ impl ClusterModel {
             node.sessions = super::sessions::Sessions::default();
             node.warm = false;
         }
+        self.elect_coordinators();
     }
 
     fn for_each_partition(

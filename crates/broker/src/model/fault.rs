@@ -1,5 +1,6 @@
 //! Faults: what a test makes the broker do to a request instead of, or besides, answering it.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
@@ -36,12 +37,16 @@ pub enum Verdict {
     /// It is carried out after this time; what is behind it on the connection waits.
     Delay(Duration),
     /// It is not carried out, and answered with this error wherever its API puts one. For Produce,
-    /// Fetch, Metadata, ListOffsets, InitProducerId and FindCoordinator; requests of other APIs
-    /// pass.
+    /// Fetch, Metadata, ListOffsets, FindCoordinator, OffsetCommit, OffsetFetch and the APIs of
+    /// transactions; requests of other APIs pass.
     Error(ErrorCode),
-    /// A Produce is carried out and answered with this error all the same (with the offset it got,
-    /// as after a late loss of leadership); requests of other APIs pass.
+    /// It is carried out and answered with this error all the same (a Produce with the offset it
+    /// got, as after a late loss of leadership). For the same APIs.
     ApplyThenError(ErrorCode),
+    /// It is carried out, and its answer says that the client was throttled for this time, during
+    /// which the connection is not read. For Produce, Fetch and the APIs of transactions; requests
+    /// of other APIs pass.
+    Throttle(Duration),
     /// It is not carried out, and the connection is closed.
     Disconnect,
     /// It is carried out, and the connection is closed instead of an answer.
@@ -53,22 +58,31 @@ pub enum Verdict {
 /// Decides over each request; must be deterministic for the cluster to be.
 pub type FaultPlan = Box<dyn FnMut(&RequestInfo) -> Verdict + Send>;
 
-/// The plan in force, if any.
+/// The plan in force, if any, and what comes before it.
 #[derive(Default)]
-pub(crate) struct Faults(pub(crate) Option<FaultPlan>);
+pub(crate) struct Faults {
+    pub(crate) plan: Option<FaultPlan>,
+    /// Verdicts over the next requests of an API, in order.
+    pub(crate) next: VecDeque<(ApiKey, Verdict)>,
+}
 
 impl Faults {
     pub(crate) fn judge(&mut self, request: &RequestInfo) -> Verdict {
-        self.0.as_mut().map_or(Verdict::Pass, |plan| plan(request))
+        let next = self.next.iter().position(|(api, _)| *api == request.api);
+        if let Some((_, verdict)) = next.and_then(|at| self.next.remove(at)) {
+            return verdict;
+        }
+        self.plan
+            .as_mut()
+            .map_or(Verdict::Pass, |plan| plan(request))
     }
 }
 
 impl fmt::Debug for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() {
-            "Faults(a plan)"
-        } else {
-            "Faults(none)"
-        })
+        f.debug_struct("Faults")
+            .field("plan", &self.plan.is_some())
+            .field("next", &self.next)
+            .finish()
     }
 }

@@ -12,12 +12,13 @@
 //!     together stay within [`ClusterSettings::max_log_bytes`].
 //! I4. A parked request is looked at again whenever a partition it waits for changed.
 //!
-//! Not for: replication byte by byte (replicas share a log), groups with members, transactions,
-//! and access control.
+//! Not for: replication byte by byte (replicas share a log), groups with members, and access
+//! control.
 
 pub(crate) mod cluster;
 pub(crate) mod config;
 pub(crate) mod fault;
+mod inspect;
 pub(crate) mod log;
 mod offsets;
 mod parked;
@@ -28,15 +29,17 @@ mod requests;
 pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod topics;
+pub(crate) mod transactions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use milena_codec::frame::Frame;
-use milena_codec::{Bytes, Str, Uuid};
+use milena_codec::{ApiKey, Bytes, Str, Uuid};
 
 pub use self::cluster::AdminError;
-use self::fault::{FaultPlan, Faults};
+use self::fault::{FaultPlan, Faults, Verdict};
+pub use self::inspect::{LogRecord, TransactionInfo};
 pub(crate) use self::offsets::{Committed, GroupOffsets};
 pub(crate) use self::parked::{Parked, Waiting};
 use self::random::SplitMix;
@@ -44,6 +47,8 @@ pub use self::requests::{Fate, RequestRecord};
 use self::sessions::Sessions;
 use self::settings::{ClusterSettings, NodeAddress};
 use self::topics::Topics;
+pub use self::transactions::TransactionState;
+use self::transactions::Transactions;
 
 /// A connection, as long as the cluster lives; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,6 +86,8 @@ struct Connection {
     waiting: Option<Waiting>,
     /// The client closed it; a request of its own may still be under way.
     gone: bool,
+    /// Until then, what the client sends is not read: it was throttled.
+    muted_until: Duration,
 }
 
 /// The cluster.
@@ -93,6 +100,11 @@ pub struct ClusterModel {
     pub(crate) offsets: GroupOffsets,
     pub(crate) random: SplitMix,
     pub(crate) next_producer_id: i64,
+    pub(crate) transactions: Transactions,
+    /// The epoch of the finalized features: it rises when one changes.
+    pub(crate) features_epoch: i64,
+    /// The latest time that was told.
+    pub(crate) now: Duration,
     pub(crate) log_bytes: usize,
     /// Partitions that changed since parked requests were last looked at.
     pub(crate) touched: BTreeSet<(Uuid, i32)>,
@@ -117,6 +129,9 @@ impl ClusterModel {
         };
         Self {
             nodes: (1..).zip(settings.nodes.iter().map(node)).collect(),
+            transactions: Transactions::new(&settings),
+            features_epoch: 1,
+            now: Duration::ZERO,
             settings,
             cluster_id,
             topics: Topics::default(),
@@ -145,6 +160,7 @@ impl ClusterModel {
                 node,
                 waiting: None,
                 gone: false,
+                muted_until: Duration::ZERO,
             },
         );
         Some(id)
@@ -166,6 +182,7 @@ impl ClusterModel {
 
     /// A request arrived: a frame without its size.
     pub fn handle(&mut self, now: Duration, id: ConnectionId, frame: Bytes) -> Outcome {
+        self.advance(now);
         let Some(connection) = self
             .connections
             .get(&id)
@@ -190,13 +207,16 @@ impl ClusterModel {
             .connections
             .values()
             .filter_map(|connection| connection.waiting.as_ref());
-        waiting.filter_map(|waiting| waiting.deadline).min()
+        let deadlines = waiting.filter_map(|waiting| waiting.deadline);
+        deadlines.chain(self.transactions.poll_timeout()).min()
     }
 
-    /// When a connection's parked request ends at the latest: `None` if it has none, or one that
-    /// only an event ends.
+    /// When to call [`Self::handle_timeout`] on behalf of a connection's parked request at the
+    /// latest: `None` if it has none, or only an event ends it and none is due.
     pub fn deadline(&self, id: ConnectionId) -> Option<Duration> {
-        self.connections.get(&id)?.waiting.as_ref()?.deadline
+        let waiting = self.connections.get(&id)?.waiting.as_ref()?;
+        let event = self.transactions.poll_timeout();
+        waiting.deadline.into_iter().chain(event).min()
     }
 
     /// Whether a parked request of this connection will ever have an outcome.
@@ -210,6 +230,7 @@ impl ClusterModel {
 
     /// Ends what has waited long enough.
     pub fn handle_timeout(&mut self, now: Duration) {
+        self.advance(now);
         while let Some(id) = self.first_due(now) {
             let connection = self.connections.get_mut(&id);
             let Some(waiting) = connection.and_then(|connection| connection.waiting.take()) else {
@@ -229,7 +250,14 @@ impl ClusterModel {
 
     /// Sets or removes the fault plan.
     pub fn set_faults(&mut self, plan: Option<FaultPlan>) {
-        self.faults = Faults(plan);
+        self.faults.plan = plan;
+    }
+
+    /// Gives the next `times` requests of an API this verdict, before the fault plan is asked.
+    pub fn fault_next(&mut self, api: ApiKey, times: usize, verdict: Verdict) {
+        self.faults
+            .next
+            .extend(std::iter::repeat_n((api, verdict), times));
     }
 
     /// The last requests, oldest first.
@@ -285,6 +313,17 @@ impl ClusterModel {
                 Ok(outcome) => self.release(id, outcome),
                 Err(waiting) => self.put_back(id, waiting),
             }
+        }
+    }
+
+    fn muted_until(&self, id: ConnectionId) -> Duration {
+        let connection = self.connections.get(&id);
+        connection.map_or(Duration::ZERO, |connection| connection.muted_until)
+    }
+
+    fn mute(&mut self, id: ConnectionId, until: Duration) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.muted_until = until;
         }
     }
 

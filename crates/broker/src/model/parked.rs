@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use milena_codec::Uuid;
 
+use super::fault::Verdict;
 use super::requests::Received;
 use super::{ClusterModel, Outcome};
 use crate::api::fetch::FetchPlan;
@@ -18,8 +19,8 @@ pub(crate) enum Parked {
     Fetch(Call, FetchPlan),
     /// An acks=all produce whose replicas are behind.
     Produce(Call, PendingProduce),
-    /// Not yet carried out.
-    Request(Received),
+    /// Not yet carried out, and what it is to meet then.
+    Request(Received, Verdict),
     /// Never to be answered.
     Never,
 }
@@ -37,13 +38,13 @@ impl Waiting {
         match &self.parked {
             Parked::Fetch(_, plan) => plan.concerns(touched),
             Parked::Produce(_, pending) => pending.concerns(touched),
-            Parked::Request(_) | Parked::Never => false,
+            Parked::Request(..) | Parked::Never => false,
         }
     }
 
     /// Whether it still does something when nobody waits for the answer.
     pub(super) fn has_effects(&self) -> bool {
-        matches!(self.parked, Parked::Request(_))
+        matches!(self.parked, Parked::Request(..))
     }
 }
 
@@ -67,7 +68,7 @@ impl ClusterModel {
         match parked {
             Parked::Fetch(call, plan) => finish(plan.answer(self, &call)),
             Parked::Produce(call, pending) => finish(pending.answer(self, &call)),
-            Parked::Request(received) => self.resume(now, received),
+            Parked::Request(received, verdict) => self.resume(now, received, verdict),
             Parked::Never => Outcome::Parked,
         }
     }

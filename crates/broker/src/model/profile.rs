@@ -28,11 +28,18 @@ pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::DeleteRecords,
     ApiKey::InitProducerId,
     ApiKey::OffsetForLeaderEpoch,
+    ApiKey::AddPartitionsToTxn,
+    ApiKey::AddOffsetsToTxn,
+    ApiKey::EndTxn,
+    ApiKey::TxnOffsetCommit,
     ApiKey::DescribeConfigs,
     ApiKey::AlterConfigs,
     ApiKey::CreatePartitions,
     ApiKey::IncrementalAlterConfigs,
     ApiKey::DescribeCluster,
+    ApiKey::DescribeProducers,
+    ApiKey::DescribeTransactions,
+    ApiKey::ListTransactions,
     ApiKey::DescribeTopicPartitions,
 ];
 
@@ -46,17 +53,6 @@ impl KafkaVersion {
             Self::V2_1 => ours.intersect(VersionRange::new(0, newest_in_2_1(api)?)),
         }
     }
-
-    /// The versions of `api` as ApiVersions lists them. Produce begins at 0 although 0 to 2 are
-    /// gone: older clients of librdkafka want to see it (KIP-896).
-    pub(crate) fn advertised(self, api: ApiKey) -> Option<VersionRange> {
-        let range = self.range(api)?;
-        Some(if api == ApiKey::Produce {
-            VersionRange::new(0, range.max)
-        } else {
-            range
-        })
-    }
 }
 
 fn newest_in_2_1(api: ApiKey) -> Option<i16> {
@@ -68,11 +64,15 @@ fn newest_in_2_1(api: ApiKey) -> Option<i16> {
         ApiKey::OffsetFetch => 5,
         ApiKey::ApiVersions
         | ApiKey::FindCoordinator
+        | ApiKey::TxnOffsetCommit
         | ApiKey::OffsetForLeaderEpoch
         | ApiKey::DescribeConfigs => 2,
         ApiKey::CreateTopics | ApiKey::DeleteTopics => 3,
         ApiKey::DeleteRecords
         | ApiKey::InitProducerId
+        | ApiKey::AddPartitionsToTxn
+        | ApiKey::AddOffsetsToTxn
+        | ApiKey::EndTxn
         | ApiKey::AlterConfigs
         | ApiKey::CreatePartitions => 1,
         _ => return None,

@@ -55,7 +55,6 @@ impl ClusterModel {
         let request = info(now, connection, node, api, header);
         let known = self
             .settings
-            .version
             .range(api)
             .is_some_and(|r| r.contains(request.version));
         // A client that asks for versions in a newer form than ours must be told so (KIP-511).
@@ -74,13 +73,26 @@ impl ClusterModel {
             body,
         };
         self.note(request, Fate::Judged(verdict));
+        let muted_until = self.muted_until(connection);
+        if muted_until > now {
+            let waiting = Waiting {
+                parked: Parked::Request(received, verdict),
+                deadline: Some(muted_until),
+            };
+            return self.park(connection, waiting);
+        }
         self.carry_out(now, received, verdict)
     }
 
     /// Carries out a request that was delayed.
-    pub(super) fn resume(&mut self, now: Duration, mut received: Received) -> Outcome {
+    pub(super) fn resume(
+        &mut self,
+        now: Duration,
+        mut received: Received,
+        verdict: Verdict,
+    ) -> Outcome {
         received.call.now = now;
-        self.carry_out(now, received, Verdict::Pass)
+        self.carry_out(now, received, verdict)
     }
 
     fn carry_out(&mut self, now: Duration, mut received: Received, verdict: Verdict) -> Outcome {
@@ -92,7 +104,7 @@ impl ClusterModel {
                 return self.park(
                     connection,
                     Waiting {
-                        parked: Parked::Request(received),
+                        parked: Parked::Request(received, Verdict::Pass),
                         deadline,
                     },
                 );
@@ -102,7 +114,19 @@ impl ClusterModel {
                     return self.conclude(connection, reply);
                 }
             }
-            Verdict::ApplyThenError(code) => received.call.answer_with = Some(code),
+            Verdict::ApplyThenError(code) => {
+                received.call.answer_with = Some(code);
+                if received.call.api != ApiKey::Produce
+                    && let Some(reply) = api::refused(&received.call, &received.body, code)
+                {
+                    api::execute(self, &received.call, received.body);
+                    return self.conclude(connection, reply);
+                }
+            }
+            Verdict::Throttle(time) => {
+                received.call.throttle = time;
+                self.mute(connection, now.saturating_add(time));
+            }
             Verdict::Disconnect => return Outcome::Close,
             Verdict::Silence => {
                 return self.park(
@@ -174,6 +198,7 @@ impl Call {
             version: request.version,
             correlation_id: request.correlation_id,
             answer_with: None::<ErrorCode>,
+            throttle: Duration::ZERO,
         }
     }
 }

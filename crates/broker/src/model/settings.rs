@@ -1,6 +1,8 @@
 //! What a cluster is made with.
 
-use milena_codec::Str;
+use std::time::Duration;
+
+use milena_codec::{ApiKey, Str, VersionRange};
 
 use super::profile::KafkaVersion;
 
@@ -40,9 +42,29 @@ pub struct ClusterSettings {
     pub version: KafkaVersion,
     /// How many requests are remembered; the oldest go first. Default 10,000.
     pub request_log: usize,
-    /// Whether a node answers its first InitProducerId with `COORDINATOR_LOAD_IN_PROGRESS`, as
-    /// real brokers do. Default false.
+    /// Whether a node answers its first InitProducerId, and a transaction coordinator its first
+    /// request after each move, with `COORDINATOR_LOAD_IN_PROGRESS`, as real brokers do. Default
+    /// false.
     pub cold_start: bool,
+    /// The finalized level of the feature `transaction.version`, 0 to 2 (KIP-890). Default 2;
+    /// releases before 4.0 have none. [`ClusterModel::set_transaction_version`] changes it.
+    ///
+    /// [`ClusterModel::set_transaction_version`]: super::ClusterModel::set_transaction_version
+    pub transaction_version: i16,
+    /// How long after its decision a transaction's markers are written: so long it is in a
+    /// `Prepare…` state and answers `CONCURRENT_TRANSACTIONS`. Zero writes them at once. Default
+    /// 5 ms.
+    pub marker_delay: Duration,
+    /// Kafka's `transaction.max.timeout.ms`. Default 15 min.
+    pub transaction_max_timeout_ms: i32,
+    /// Kafka's `transaction.abort.timed.out.transaction.cleanup.interval.ms`: timed-out
+    /// transactions are aborted at the first multiple of it after their time. Default 10 s.
+    pub transaction_cleanup_interval: Duration,
+    /// Kafka's `transactional.id.expiration.ms`. Default 7 days.
+    pub transactional_id_expiration: Duration,
+    /// Kafka's `transaction.two.phase.commit.enable` with `unstable.api.versions.enable`: offers
+    /// InitProducerId version 6 (KIP-939). Default false.
+    pub two_phase_commit: bool,
 }
 
 impl Default for ClusterSettings {
@@ -63,6 +85,12 @@ impl Default for ClusterSettings {
             version: KafkaVersion::default(),
             request_log: 10_000,
             cold_start: false,
+            transaction_version: 2,
+            marker_delay: Duration::from_millis(5),
+            transaction_max_timeout_ms: 900_000,
+            transaction_cleanup_interval: Duration::from_secs(10),
+            transactional_id_expiration: Duration::from_secs(7 * 24 * 60 * 60),
+            two_phase_commit: false,
         }
     }
 }
@@ -72,5 +100,36 @@ impl ClusterSettings {
     pub(crate) fn default_replication_factor(&self) -> i16 {
         let nodes = i16::try_from(self.nodes.len()).unwrap_or(i16::MAX);
         self.replication_factor.unwrap_or(nodes.min(3))
+    }
+
+    /// The versions of `api` that are carried out.
+    pub(crate) fn range(&self, api: ApiKey) -> Option<VersionRange> {
+        let range = self.version.range(api)?;
+        let unstable = self.two_phase_commit && self.version >= KafkaVersion::V4_3;
+        Some(if unstable && api == ApiKey::InitProducerId {
+            api.versions()
+        } else {
+            range
+        })
+    }
+
+    /// The versions of `api` as ApiVersions lists them. Produce begins at 0 although 0 to 2 are
+    /// gone: older clients of librdkafka want to see it (KIP-896).
+    pub(crate) fn advertised(&self, api: ApiKey) -> Option<VersionRange> {
+        let range = self.range(api)?;
+        Some(if api == ApiKey::Produce {
+            VersionRange::new(0, range.max)
+        } else {
+            range
+        })
+    }
+
+    /// The transaction version that the coordinators act by.
+    pub(crate) fn effective_transaction_version(&self) -> i16 {
+        if self.version >= KafkaVersion::V4_3 {
+            self.transaction_version
+        } else {
+            0
+        }
     }
 }

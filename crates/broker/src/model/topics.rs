@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use milena_codec::{ErrorCode, Str, Uuid};
-use milena_records::BatchHeader;
+use milena_codec::{Bytes, ErrorCode, Str, Uuid};
+use milena_records::{BatchHeader, Batches, Decompressor, EndTxnMarker};
 
 use super::config::TopicConfig;
 use super::log::Log;
@@ -53,6 +53,15 @@ impl Partition {
         self.held_at.unwrap_or(self.log.end()).min(self.log.end())
     }
 
+    /// The end of what read-committed consumers may read: before any transaction that is not over.
+    pub(crate) fn last_stable_offset(&self) -> i64 {
+        let high_watermark = self.high_watermark();
+        let unstable = self.producers.first_unstable(high_watermark);
+        unstable
+            .map_or(high_watermark, |offset| offset.min(high_watermark))
+            .max(self.log.start())
+    }
+
     /// Elects the first replica that is in sync and up, if the leader is not.
     pub(crate) fn elect(&mut self, is_up: impl Fn(i32) -> bool) {
         if self
@@ -80,12 +89,17 @@ impl Partition {
     /// Loses records from `offset` on, with what producers had done there.
     pub(crate) fn truncate(&mut self, offset: i64) {
         self.log.truncate(offset);
-        let headers: Vec<BatchHeader> = self
-            .log
-            .batches()
-            .filter_map(|batch| BatchHeader::read(&batch.bytes()))
-            .collect();
-        self.producers.rebuild(headers.iter());
+        self.producers.clear();
+        for batch in self.log.batches() {
+            let bytes = batch.bytes();
+            let Some(header) = BatchHeader::read(&bytes) else {
+                continue;
+            };
+            match marker(&header, bytes) {
+                Some(marker) => self.producers.ended(&header, marker, header.base_offset),
+                None => self.producers.appended(&header),
+            }
+        }
     }
 
     /// Compares a client's leader epoch (−1: unknown) with this partition's (KIP-320).
@@ -96,6 +110,17 @@ impl Partition {
             _ => Err(ErrorCode::UnknownLeaderEpoch),
         }
     }
+}
+
+/// What a control batch says about a transaction.
+pub(crate) fn marker(header: &BatchHeader, bytes: Bytes) -> Option<EndTxnMarker> {
+    if !header.attributes.is_control() {
+        return None;
+    }
+    let batch = Batches::new(bytes).next()?.ok()?;
+    let limit = batch.bytes().len();
+    let checked = Decompressor::with_local(|decompressor| batch.check(decompressor, limit)).ok()?;
+    EndTxnMarker::read(&checked.iter().next()?).ok()?
 }
 
 /// One topic.

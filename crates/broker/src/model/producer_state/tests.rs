@@ -23,7 +23,7 @@ fn after(batches: &[(i16, i32, usize)]) -> ProducerStates {
     for (at, (epoch, sequence, count)) in (1..).zip(batches) {
         let mut header = header(*epoch, *sequence, *count);
         header.base_offset = at * 100;
-        assert_eq!(states.check(&header, false), Ok(Verdict::Append));
+        assert_eq!(states.check(&header, Rules::Current), Ok(Verdict::Append));
         states.appended(&header);
     }
     states
@@ -74,7 +74,7 @@ fn sequences_follow_the_rules_of_the_window() {
     for (what, before, (epoch, sequence, count), expected) in table {
         let states = after(before);
         assert_eq!(
-            states.check(&header(*epoch, *sequence, *count), false),
+            states.check(&header(*epoch, *sequence, *count), Rules::Current),
             *expected,
             "{what}"
         );
@@ -84,9 +84,12 @@ fn sequences_follow_the_rules_of_the_window() {
 #[test]
 fn before_kafka_2_5_an_unknown_producer_starts_at_sequence_0() {
     let states = ProducerStates::default();
-    assert_eq!(states.check(&header(0, 0, 1), true), Ok(Verdict::Append));
     assert_eq!(
-        states.check(&header(0, 1, 1), true),
+        states.check(&header(0, 0, 1), Rules::Old),
+        Ok(Verdict::Append)
+    );
+    assert_eq!(
+        states.check(&header(0, 1, 1), Rules::Old),
         Err(ErrorCode::UnknownProducerId)
     );
 }
@@ -96,7 +99,7 @@ fn producers_without_an_id_are_not_remembered() {
     let mut states = ProducerStates::default();
     let header = BatchHeader::read(&crate::testing::batch(&["v"])).unwrap();
     states.appended(&header);
-    assert_eq!(states.check(&header, true), Ok(Verdict::Append));
+    assert_eq!(states.check(&header, Rules::Old), Ok(Verdict::Append));
     assert!(states.producers.is_empty());
 }
 
@@ -104,5 +107,8 @@ fn producers_without_an_id_are_not_remembered() {
 fn a_forgotten_producer_is_unknown() {
     let mut states = after(&[(0, 0, 1)]);
     states.forget_all();
-    assert_eq!(states.check(&header(0, 77, 1), false), Ok(Verdict::Append));
+    assert_eq!(
+        states.check(&header(0, 77, 1), Rules::Current),
+        Ok(Verdict::Append)
+    );
 }
