@@ -107,7 +107,9 @@ impl Driver {
         for partition in self.shared.alarms.take_due(now) {
             self.shared.schedule(&partition, Turn::Now);
         }
-        if let Some(turn) = self.shared.haste() {
+        if self.shared.hurried.swap(false, Ordering::AcqRel)
+            && let Some(turn) = self.shared.haste()
+        {
             for cell in self.shared.accumulator.outstanding() {
                 self.shared.schedule(cell.owner(), turn);
             }

@@ -96,7 +96,7 @@ pub(crate) enum Prepared {
     /// Something in flight has to come back first.
     Wait,
     NeedsIdentity {
-        exhausted: Option<i64>,
+        exhausted: Option<Identity>,
     },
 }
 

@@ -91,7 +91,7 @@ impl Future for Nudge<'_> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reservation> {
         let polled = Pin::new(&mut self.0).poll(context);
         if polled.is_pending() {
-            self.1.notify.notify_one();
+            self.1.hurry();
         }
         polled
     }

@@ -368,6 +368,7 @@ impl Shared {
         }
         match self.config.linger.time() {
             _ if self.haste() == Some(Turn::Now) => self.schedule(partition, Turn::Now),
+            Some(_) if self.haste().is_some() => self.schedule(partition, Turn::WhenQuiet),
             None => self.schedule(partition, Turn::WhenQuiet),
             Some(linger) if linger.is_zero() => self.schedule(partition, Turn::Now),
             Some(linger) => {

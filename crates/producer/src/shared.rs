@@ -58,7 +58,7 @@ pub(crate) enum Obstacle {
     NoLeader,
     /// No producer id, or only one whose epochs are used up.
     NoIdentity {
-        exhausted: Option<i64>,
+        exhausted: Option<Identity>,
     },
 }
 
@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) id: u64,
     /// Wakes the driver.
     pub(crate) notify: Notify,
+    /// Whether [`Self::haste`] may have begun since the driver looked.
+    pub(crate) hurried: AtomicBool,
     pub(crate) alarms: Alarms,
     pub(crate) sealers: Sealers,
     /// A batch was closed, and the next `send` should let the sockets' tasks run.
@@ -105,6 +107,7 @@ impl Shared {
             transactions,
             accumulator: Arc::new(Accumulator::new(limits)),
             notify: Notify::new(),
+            hurried: AtomicBool::new(false),
             alarms: Alarms::default(),
             sealers: Sealers::default(),
             crowded: AtomicBool::new(false),
@@ -144,7 +147,7 @@ impl Shared {
         for partition in self.all_partitions() {
             partition.queue.shut();
         }
-        self.notify.notify_one();
+        self.hurry();
     }
 
     /// Whether somebody waits for what lingers, and how soon it has to go: at once for a flush or
@@ -216,10 +219,16 @@ impl Shared {
         }
     }
 
+    /// What lingers has to be put in line: somebody began to wait for it.
+    pub(crate) fn hurry(&self) {
+        self.hurried.store(true, Ordering::Release);
+        self.notify.notify_one();
+    }
+
     /// While it lives, nothing lingers.
     pub(crate) fn flushing(&self) -> Flushing<'_> {
         self.flushing.fetch_add(1, Ordering::AcqRel);
-        self.notify.notify_one();
+        self.hurry();
         Flushing(&self.flushing)
     }
 

@@ -155,10 +155,11 @@ impl Sequencer {
             _ if entry.splitting => return Next::Wait, // I10
             Some(stamp) => stamp,                      // I1
             None if self.stamped() >= self.max_in_flight => return Next::Wait, // I2
+            None if self.is_between(identity) => return Next::Wait,
             None => match self.stamp(identity, entry.records) {
                 Some(stamp) => stamp,
                 None => {
-                    let exhausted = self.left.map(|left| left.producer_id);
+                    let exhausted = self.left;
                     return Next::NeedsIdentity { exhausted };
                 }
             },
@@ -282,6 +283,13 @@ impl Sequencer {
             base_sequence,
             transactional: self.transactional,
         })
+    }
+
+    /// Whether another identity is offered while batches under the former one are not resolved.
+    fn is_between(&self, offered: Option<Identity>) -> bool {
+        self.transactional
+            && self.stamped() > 0
+            && offered.is_some_and(|offered| self.identity != Some(offered))
     }
 
     /// The identity to stamp with, which may be the one offered.

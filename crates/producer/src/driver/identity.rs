@@ -58,9 +58,17 @@ impl Identification {
 }
 
 impl Driver {
-    /// A partition cannot go on without a producer id, other than `exhausted`.
-    pub(super) fn await_identity(&mut self, partition: Arc<Partition>, exhausted: Option<i64>) {
-        let used_up = |known: Identity| Some(known.producer_id) == exhausted;
+    /// A partition cannot go on without an identity, other than `exhausted`.
+    pub(super) fn await_identity(
+        &mut self,
+        partition: Arc<Partition>,
+        exhausted: Option<Identity>,
+    ) {
+        let asks = self.identification.asks;
+        let used_up = |known: Identity| match exhausted {
+            Some(left) if asks => known.producer_id == left.producer_id,
+            left => Some(known) == left,
+        };
         match self.shared.identity() {
             // It has come meanwhile.
             Some(known) if !used_up(known) => self.line_up_again(&partition),

@@ -121,9 +121,9 @@ impl TransactionDriver {
     fn advance(&mut self, now: Instant) {
         loop {
             self.start();
-            self.approach_end(now);
+            let approached = self.approach_end(now);
             let (events, calls) = self.poll();
-            if events.is_empty() && calls.is_empty() {
+            if events.is_empty() && calls.is_empty() && !approached {
                 return;
             }
             for event in events {
@@ -208,6 +208,9 @@ impl TransactionDriver {
                 _ => None,
             }
         };
+        if std::env::var("DBG").is_ok() {
+            eprintln!("CALL {call:?}");
+        }
         tracing::debug!(?call, "transaction call");
         let caller = self.caller.clone();
         self.calls.push(caller.make(id, call, offsets).boxed());
@@ -215,6 +218,9 @@ impl TransactionDriver {
 
     // I1
     fn handle_returned(&mut self, returned: Returned) {
+        if std::env::var("DBG").is_ok() {
+            eprintln!("RET {:?}", returned.reply);
+        }
         tracing::debug!(reply = ?returned.reply, "transaction call returned");
         let group = matches!(returned.reply, Reply::TxnOffsetCommit(_));
         let from = returned.from;
@@ -234,6 +240,9 @@ impl TransactionDriver {
     }
 
     fn handle_event(&mut self, event: Event) {
+        if std::env::var("DBG").is_ok() {
+            eprintln!("EV {event:?}");
+        }
         tracing::debug!(?event, "transaction event");
         match event {
             Event::PartitionsAdded(names) => {
@@ -308,23 +317,25 @@ impl TransactionDriver {
         }
     }
 
-    /// Takes a transaction that is to end as far as it can go now.
-    fn approach_end(&mut self, now: Instant) {
+    /// Takes a transaction that is to end a step further, if that is possible now.
+    fn approach_end(&mut self, now: Instant) -> bool {
         let (ending, state) = {
             let inner = lock(&self.state.inner);
             (inner.ending, inner.core.state())
         };
-        let Some(ending) = ending else { return };
+        let Some(ending) = ending else { return false };
         if ending.deadline.is_some_and(|deadline| deadline <= now) {
-            return self.handle_deadline(ending);
+            self.handle_deadline(ending);
+            return true;
         }
         if ending.told {
-            return;
+            return false;
         }
         if ending.commit && state == State::MustAbort {
             let cause = lock(&self.state.inner).cause.clone();
             if let Some(cause) = cause {
-                return self.handle_must_abort(&cause);
+                self.handle_must_abort(&cause);
+                return true;
             }
         }
         if !ending.commit && !self.state.is_stopped() {
@@ -332,9 +343,12 @@ impl TransactionDriver {
         }
         if self.shared.accumulator.is_idle() {
             self.tell(ending);
-        } else if self.draining.is_none() {
+            return true;
+        }
+        if self.draining.is_none() {
             self.draining = Some(drain(Arc::clone(&self.shared)));
         }
+        false
     }
 
     /// All batches have come to an end: the core takes over.

@@ -107,9 +107,9 @@ pub enum Next {
     Wait,
     /// An identity is needed to stamp the next batch.
     NeedsIdentity {
-        /// The producer id whose last epoch this partition has used, or with which a transactional
-        /// producer cannot go on under this epoch.
-        exhausted: Option<i64>,
+        /// The identity that this partition cannot go on with: its producer id has no higher epoch,
+        /// or, in transactions, its sequence is broken.
+        exhausted: Option<Identity>,
     },
 }
 

@@ -210,8 +210,9 @@ impl World {
         &mut self.connections[index]
     }
 
-    fn identify(&mut self, exhausted: Option<i64>) {
-        let id = match (self.identity, exhausted) {
+    fn identify(&mut self, exhausted: Option<Identity>) {
+        let used = exhausted.map(|left| left.producer_id);
+        let id = match (self.identity, used) {
             (None, _) => 1000,
             (Some(known), Some(used)) if known.producer_id == used => {
                 self.report.exhausted += 1;

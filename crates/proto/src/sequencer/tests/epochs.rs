@@ -77,7 +77,7 @@ fn after_the_last_epoch_a_new_producer_id_is_asked_for() {
     bench.seal(1);
     assert_eq!(bench.poll(), Next::Wait, "an attempt is under way");
     bench.sequencer.handle_attempt(AttemptId(0), Attempt::Lost);
-    let exhausted = Some(7);
+    let exhausted = bench.sequencer.left;
     assert_eq!(bench.poll(), Next::NeedsIdentity { exhausted });
     bench.identity = Identity {
         producer_id: 8,

@@ -61,7 +61,7 @@ fn a_batch_in_doubt_takes_the_identity_with_it() {
     let expired = failed(1, Fate::MaybeWritten, Because::Expired);
     assert_eq!(told, [expired, left(BumpReason::InDoubt)]);
     bench.seal(1);
-    let exhausted = Some(ID.producer_id);
+    let exhausted = Some(ID);
     assert_eq!(bench.poll(), Next::NeedsIdentity { exhausted });
     bench.identity = NEXT;
     assert_eq!(bench.sent(), [(2, 1, 0)]);
