@@ -208,9 +208,6 @@ impl TransactionDriver {
                 _ => None,
             }
         };
-        if std::env::var("DBG").is_ok() {
-            eprintln!("CALL {call:?}");
-        }
         tracing::debug!(?call, "transaction call");
         let caller = self.caller.clone();
         self.calls.push(caller.make(id, call, offsets).boxed());
@@ -218,9 +215,6 @@ impl TransactionDriver {
 
     // I1
     fn handle_returned(&mut self, returned: Returned) {
-        if std::env::var("DBG").is_ok() {
-            eprintln!("RET {:?}", returned.reply);
-        }
         tracing::debug!(reply = ?returned.reply, "transaction call returned");
         let group = matches!(returned.reply, Reply::TxnOffsetCommit(_));
         let from = returned.from;
@@ -240,9 +234,6 @@ impl TransactionDriver {
     }
 
     fn handle_event(&mut self, event: Event) {
-        if std::env::var("DBG").is_ok() {
-            eprintln!("EV {event:?}");
-        }
         tracing::debug!(?event, "transaction event");
         match event {
             Event::PartitionsAdded(names) => {

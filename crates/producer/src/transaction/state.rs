@@ -47,6 +47,8 @@ pub(super) struct Inner {
     /// The core is to be initialised once the level is known.
     pub(super) starts: Option<Start>,
     pub(super) ending: Option<Ending>,
+    /// Whether the handle wants it to be committed.
+    pub(super) committing: bool,
     /// A prepared transaction is nobody's here any more.
     pub(super) left: bool,
     /// How the transaction with this number ended, as far as its handle is told.
@@ -122,6 +124,7 @@ impl Coordination {
                 number: 0,
                 starts: None,
                 ending: None,
+                committing: false,
                 left: false,
                 finished: None,
                 cause: None,
@@ -257,6 +260,7 @@ impl Coordination {
     pub(super) fn request_end(&self, number: u64, commit: bool, deadline: Option<Instant>) {
         let mut inner = lock(&self.inner);
         if inner.number == number && inner.ending.is_none() && !inner.left && inner.is_open() {
+            inner.committing = commit;
             inner.ending = Some(Ending {
                 commit,
                 deadline,
@@ -286,10 +290,13 @@ impl Inner {
         }
     }
 
-    /// Notes how the transaction ended, for its handle; the first word counts.
+    /// Notes how the transaction ended, for its handle; the first word counts, but whoever wanted to
+    /// commit is told of the end of the producer.
     pub(super) fn finish(&mut self, finish: Finish) {
         let number = self.number;
-        if self.finished.as_ref().is_none_or(|(of, _)| *of != number) {
+        let told = self.finished(number);
+        let worse = matches!((&told, &finish), (Some(Finish::Aborted), Finish::Fatal(_)));
+        if told.is_none() || (worse && self.committing) {
             self.finished = Some((number, finish));
         }
     }
