@@ -8,6 +8,8 @@ mod chaos;
 mod flights;
 #[path = "producer/limits.rs"]
 mod limits;
+#[path = "producer/partitioning.rs"]
+mod partitioning;
 #[path = "producer/world.rs"]
 mod world;
 
