@@ -181,6 +181,14 @@ impl View {
         Partitions::new(count, &self.available)
     }
 
+    /// The partition with this index, if it was used in this view.
+    fn used(&self, index: i32) -> Option<&Arc<Partition>> {
+        let guess = usize::try_from(index).ok()?;
+        let known = self.topic.partitions.get(guess)?;
+        let used = self.used.get(guess).filter(|_| known.index == index);
+        used?.get()
+    }
+
     /// How many partitions the topic has.
     pub(crate) fn len(&self) -> usize {
         self.used.len()

@@ -4,7 +4,6 @@
 //! - I1. What waits is counted at most once in [`KEPT_FOR`], and only when a turn ends.
 //! - I2. Some partition that has a leader is left, whatever is stalled or far.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,8 @@ const KEPT_FOR: Duration = Duration::from_millis(10);
 #[derive(Default)]
 pub(crate) struct Balance {
     weights: Weights,
+    /// Kept for its memory.
+    candidates: Vec<Candidate>,
     counted_at: Option<Instant>,
     /// The metadata that it was counted with.
     seen: Option<Arc<Snapshot>>,
@@ -46,47 +47,41 @@ impl Shared {
         let now = self.now();
         let snapshot = self.cluster.snapshot();
         let mut balance = lock(&topic.balance);
+        let balance = &mut *balance;
         if !balance.is_good(now, &snapshot) {
-            let candidates = self.candidates(topic, view, &snapshot, now);
-            balance.weights.set(preferred(&candidates));
+            self.count((topic, view), &snapshot, now, &mut balance.candidates);
+            balance.weights.set(preferred(&balance.candidates));
             balance.counted_at = Some(now);
             balance.seen = Some(snapshot);
         }
         balance.weights.pick(self.random())
     }
 
-    fn candidates(
+    fn count(
         &self,
-        topic: &TopicState,
-        view: &View,
+        (topic, view): (&TopicState, &View),
         snapshot: &Snapshot,
         now: Instant,
-    ) -> Vec<Candidate> {
+        candidates: &mut Vec<Candidate>,
+    ) {
         let config = &self.config;
-        let adaptive = config.partitioner_adaptive;
         let rack = config.client_rack.as_ref();
         let rack = rack.filter(|_| config.partitioner_rack_aware);
         let stalled = self.stalled_leaders(now);
-        let used: BTreeMap<_, _> = match adaptive {
-            true => topic
-                .partitions()
-                .into_iter()
-                .map(|p| (p.index, p))
-                .collect(),
-            false => BTreeMap::new(),
+        let queued = |index| {
+            let used = config.partitioner_adaptive.then(|| topic.used(view, index));
+            used.flatten().map_or(0, |used| used.waiting())
         };
-        let leaders = view.available.iter().filter_map(|&index| {
-            let leader = snapshot.leader(&topic.name, index)?;
-            Some((index, leader.broker))
-        });
-        leaders
-            .map(|(index, broker)| Candidate {
+        candidates.clear();
+        candidates.extend(view.available.iter().filter_map(|&index| {
+            let broker = snapshot.leader(&topic.name, index)?.broker;
+            Some(Candidate {
                 index,
-                queued: used.get(&index).map_or(0, |used| used.waiting()),
+                queued: queued(index),
                 is_stalled: stalled.contains(&broker.id),
                 is_near: rack.is_some_and(|rack| broker.rack.as_ref() == Some(rack)),
             })
-            .collect()
+        }));
     }
 
     /// The nodes that have taken nothing for `partitioner_availability_timeout`.
@@ -126,6 +121,14 @@ fn preferred(candidates: &[Candidate]) -> impl Iterator<Item = (i32, u32)> {
         (alive(candidate) || !any_alive) && (candidate.is_near || !any_near)
     };
     candidates.iter().filter(fits).map(|c| (c.index, c.queued))
+}
+
+impl TopicState {
+    /// The partition, if it was ever used.
+    fn used(&self, view: &View, index: i32) -> Option<Arc<Partition>> {
+        let known = view.used(index).cloned();
+        known.or_else(|| lock(&self.partitions).get(&index).cloned())
+    }
 }
 
 impl Partition {

@@ -53,7 +53,8 @@ fn the_own_rack_comes_first_while_a_leader_there_takes_something() {
 
 #[test]
 fn counts_are_good_for_a_while_and_for_the_same_metadata_only() {
-    let (now, snapshot) = (Instant::now(), Arc::new(Snapshot::default()));
+    let now = tokio::time::Instant::now().into_std();
+    let snapshot = Arc::new(Snapshot::default());
     let mut balance = Balance::default();
     assert!(!balance.is_good(now, &snapshot));
     balance.counted_at = Some(now);
