@@ -88,23 +88,19 @@ impl Chooser {
         random: impl Fn() -> u64,
         weighted: impl FnOnce() -> Option<i32>,
     ) -> Chosen {
-        let partition = match self.rules.of(record.key) {
-            Rule::Sticky => return self.stick(partitions, random, weighted),
-            Rule::Hash(hash) => {
-                let key = record.key.unwrap_or_default();
-                hash.partition(key, partitions.count())
-            }
-            Rule::Random => partitions.even((mix(self.next(random)) >> 32) as u32),
-            Rule::RoundRobin => partitions.even(self.next(random) as u32),
-            Rule::First => 0,
-            Rule::Custom => match self.ask(record, partitions) {
-                Some(partition) => partition,
-                None => return self.stick(partitions, random, weighted),
+        match self.rules.of(record.key) {
+            Rule::Sticky => self.stick(partitions, random, weighted),
+            Rule::Hash(hash) => Chosen {
+                partition: hash.partition(record.key.unwrap_or_default(), partitions.count()),
+                is_sticky: false,
             },
-        };
-        Chosen {
-            partition,
-            is_sticky: false,
+            other => match self.choose_by(other, record, partitions, &random) {
+                Some(partition) => Chosen {
+                    partition,
+                    is_sticky: false,
+                },
+                None => self.stick(partitions, random, weighted),
+            },
         }
     }
 
@@ -126,27 +122,53 @@ impl Chooser {
         random: impl Fn() -> u64,
         weighted: impl FnOnce() -> Option<i32>,
     ) -> Chosen {
-        let current = self.sticky.current();
-        let current = current.filter(|&current| partitions.may_take(current));
-        let partition = current.unwrap_or_else(|| {
-            let weighted = weighted().filter(|&partition| partitions.may_take(partition)); // I2
-            let chosen = weighted.unwrap_or_else(|| partitions.even(random() as u32));
-            self.sticky.begin(chosen);
-            chosen
-        });
+        let partition = match self.sticky.current() {
+            Some(current) if partitions.may_take(current) => current,
+            _ => self.turn(partitions, random, weighted),
+        };
         Chosen {
             partition,
             is_sticky: true,
         }
     }
 
-    fn ask(&self, record: Keyed<'_>, partitions: Partitions<'_>) -> Option<i32> {
-        let custom = self.custom.as_ref()?;
-        custom.partition(record.topic, record.key, record.value, &partitions)
+    /// Begins with another sticky partition.
+    #[cold]
+    fn turn(
+        &self,
+        partitions: Partitions<'_>,
+        random: impl Fn() -> u64,
+        weighted: impl FnOnce() -> Option<i32>,
+    ) -> i32 {
+        let weighted = weighted().filter(|&partition| partitions.may_take(partition)); // I2
+        let chosen = weighted.unwrap_or_else(|| partitions.even(random() as u32));
+        self.sticky.begin(chosen);
+        chosen
+    }
+
+    /// The choice by a rule that is not the usual one; `None` leaves it to the sticky choice.
+    #[inline(never)]
+    fn choose_by(
+        &self,
+        rule: Rule,
+        record: Keyed<'_>,
+        partitions: Partitions<'_>,
+        random: &dyn Fn() -> u64,
+    ) -> Option<i32> {
+        match rule {
+            Rule::Random => Some(partitions.even((mix(self.next(random)) >> 32) as u32)),
+            Rule::RoundRobin => Some(partitions.even(self.next(random) as u32)),
+            Rule::First => Some(0),
+            Rule::Custom => {
+                let custom = self.custom.as_ref()?;
+                custom.partition(record.topic, record.key, record.value, &partitions)
+            }
+            Rule::Hash(_) | Rule::Sticky => None,
+        }
     }
 
     /// The record's number, from anywhere on.
-    fn next(&self, random: impl Fn() -> u64) -> u64 {
+    fn next(&self, random: &dyn Fn() -> u64) -> u64 {
         if self.count.load(Ordering::Relaxed) == 0 {
             // Not 0, and far from wrapping to it; whoever comes second takes the first's.
             let start = (random() >> 1) + 1;

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use crate::crc32::crc32;
-use crate::murmur2::murmur2;
+use crate::murmur2::for_key;
 use crate::murmur2_legacy::murmur2_legacy;
 
 /// How a key chooses among all partitions of a topic, whether they have a leader or not.
@@ -25,9 +25,18 @@ pub(crate) enum KeyHash {
 }
 
 impl KeyHash {
+    #[inline]
     pub(crate) fn partition(self, key: &[u8], count: NonZeroU32) -> i32 {
+        if self == Self::Murmur2 {
+            return for_key(key, count);
+        }
+        self.other_partition(key, count)
+    }
+
+    #[inline(never)]
+    fn other_partition(self, key: &[u8], count: NonZeroU32) -> i32 {
         match self {
-            Self::Murmur2 => crate::below(murmur2(key), count),
+            Self::Murmur2 => for_key(key, count),
             Self::Murmur2Legacy => crate::below(murmur2_legacy(key), count),
             Self::Crc32 => (crc32(key) % count).cast_signed(),
             // |h % n| = |h| % n, also where |h| is 2^31.

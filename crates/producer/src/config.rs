@@ -67,8 +67,9 @@ pub struct ProducerConfig {
     /// Default true.
     pub partitioner_adaptive: bool,
     /// `partitioner.availability.timeout.ms`: a sticky choice leaves out the partitions of a
-    /// leader that has not taken a request for so long, though there was something to send. Zero
-    /// for never. Without `partitioner_adaptive` it has no effect. Default zero.
+    /// leader that has not taken a request for so long, though there was something to send. A turn
+    /// that has begun there goes on for up to twice `batch_size`. Zero for never. Without
+    /// `partitioner_adaptive` it has no effect. Default zero.
     pub partitioner_availability_timeout: Duration,
     /// `partitioner.rack.aware` (KIP-1123): a sticky choice takes only partitions whose leader is
     /// in `client_rack`, while there are any. The Java client 4.3 has no such setting yet. Default
