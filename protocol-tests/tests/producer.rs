@@ -10,6 +10,8 @@ mod flights;
 mod limits;
 #[path = "producer/splits.rs"]
 mod splits;
+#[path = "producer/partitioning.rs"]
+mod partitioning;
 #[path = "producer/world.rs"]
 mod world;
 

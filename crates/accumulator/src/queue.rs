@@ -232,6 +232,12 @@ impl<T, O: Clone> Queue<T, O> {
         }
     }
 
+    /// How many batches there are, the open one and those being sealed included.
+    pub fn batches(&self) -> usize {
+        let batches = lock(&self.batches);
+        batches.closed.len() + usize::from(batches.open.is_some())
+    }
+
     /// Takes the batch at the front, if it is sealed. // I1
     pub fn pop_sealed(&self) -> Option<Batch<T, O>> {
         let mut batches = lock(&self.batches);

@@ -42,6 +42,13 @@ mod error;
 mod producer;
 pub mod settings;
 
+/// The partitioners of other clients, and one's own.
+pub mod partitioner {
+    pub use milena_producer::{
+        FranzGo, KafkaJs, Librdkafka, Partitioner, Partitioning, Partitions, Sarama,
+    };
+}
+
 pub use milena_admin as admin;
 pub use milena_auth as auth;
 pub use milena_codec::{ErrorCode, Str, Uuid};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use milena_codec::Str;
 use milena_rpc::Cluster;
 use thiserror::Error;
 
@@ -10,8 +11,8 @@ use crate::settings::{SettingError, Settings, put};
 
 pub use milena_producer::{
     Ack, Acks, CloseReport, Compression, DeliveryCause, DeliveryError, DeliveryReport, FailedBatch,
-    Fate, FlushError, Hook, Linger, Permit, Producer, ProducerConfig, ProducerEvent, Receipt,
-    Record, SendAllError, SendError, SendFuture, TopicHandle, TrySendError,
+    Fate, FlushError, Hook, Linger, Partitioning, Permit, Producer, ProducerConfig, ProducerEvent,
+    Receipt, Record, SendAllError, SendError, SendFuture, TopicHandle, TrySendError,
 };
 
 /// Settings of a [`Producer`] to be.
@@ -35,6 +36,7 @@ enum Change {
     BatchSize(usize),
     BufferMemory(usize),
     DeliveryTimeout(Duration),
+    Partitioner(Partitioning),
     OnFailedBatch(Hook<Arc<FailedBatch>>),
     OnEvent(Hook<ProducerEvent>),
 }
@@ -111,6 +113,13 @@ impl ProducerBuilder {
         self.with(Change::DeliveryTimeout(timeout))
     }
 
+    /// `partitioner.class`: how the partition of a record is chosen that names none: a
+    /// [`Partitioning`], or one's own [`Partitioner`](crate::partitioner::Partitioner) by
+    /// [`Partitioning::custom`]. Default as the Java client.
+    pub fn partitioner(self, partitioning: Partitioning) -> Self {
+        self.with(Change::Partitioner(partitioning))
+    }
+
     /// Called with every batch that fails; it must not block.
     pub fn on_failed_batch(self, hook: impl Fn(&Arc<FailedBatch>) + Send + Sync + 'static) -> Self {
         self.with(Change::OnFailedBatch(Hook::new(hook)))
@@ -142,6 +151,7 @@ impl ProducerBuilder {
                 Change::BatchSize(bytes) => config.batch_size = bytes,
                 Change::BufferMemory(bytes) => config.buffer_memory = bytes,
                 Change::DeliveryTimeout(timeout) => config.delivery_timeout = timeout,
+                Change::Partitioner(partitioning) => config.partitioner = partitioning,
                 Change::OnFailedBatch(hook) => config.on_failed_batch = Some(hook),
                 Change::OnEvent(hook) => config.on_event = Some(hook),
             }
@@ -201,6 +211,7 @@ impl Settings {
             self.millis("request.timeout.ms")?,
         );
         put(&mut config.max_block, self.millis("max.block.ms")?);
+        self.partitioner(&mut config)?;
         put(&mut config.retry_backoff, self.millis("retry.backoff.ms")?);
         put(
             &mut config.retry_backoff_max,
@@ -208,4 +219,32 @@ impl Settings {
         );
         Ok(config)
     }
+
+    fn partitioner(&self, config: &mut ProducerConfig) -> Result<(), SettingError> {
+        put(
+            &mut config.partitioner,
+            self.parsed("partitioner.class", Partitioning::EXPECTED)?,
+        );
+        put(
+            &mut config.partitioner_ignore_keys,
+            self.boolean("partitioner.ignore.keys")?,
+        );
+        put(
+            &mut config.partitioner_adaptive,
+            self.boolean("partitioner.adaptive.partitioning.enable")?,
+        );
+        put(
+            &mut config.partitioner_availability_timeout,
+            self.millis("partitioner.availability.timeout.ms")?,
+        );
+        put(
+            &mut config.partitioner_rack_aware,
+            self.boolean("partitioner.rack.aware")?,
+        );
+        config.client_rack = self.value("client.rack").map(Str::from);
+        Ok(())
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use milena_codec::Str;
+use milena_partitioner::Partitioning;
 use milena_proto::sequencer::Acks;
 use milena_records::{Compression, Compressor, DEFAULT_BATCH_LIMIT, LevelError};
 
@@ -54,6 +56,27 @@ pub struct ProducerConfig {
     /// that are sent before the first of them is acknowledged. Without idempotence a partition has
     /// one batch in flight whatever this says, so that retries cannot reorder. Default 5.
     pub max_in_flight: usize,
+    /// `partitioner.class`: how the partition of a record is chosen that names none. Default
+    /// [`Partitioning::Java`].
+    pub partitioner: Partitioning,
+    /// `partitioner.ignore.keys`: treats all records as if they had no key when it comes to their
+    /// partition. Not for [`Partitioning::Custom`]. Default false.
+    pub partitioner_ignore_keys: bool,
+    /// `partitioner.adaptive.partitioning.enable`: of the partitions for a sticky choice, those
+    /// for which fewer batches wait are chosen more often (KIP-794). Otherwise all get the same.
+    /// Default true.
+    pub partitioner_adaptive: bool,
+    /// `partitioner.availability.timeout.ms`: a sticky choice leaves out the partitions of a
+    /// leader that has not taken a request for so long, though there was something to send. A turn
+    /// that has begun there goes on for up to twice `batch_size`. Zero for never. Without
+    /// `partitioner_adaptive` it has no effect. Default zero.
+    pub partitioner_availability_timeout: Duration,
+    /// `partitioner.rack.aware` (KIP-1123): a sticky choice takes only partitions whose leader is
+    /// in `client_rack`, while there are any. The Java client 4.3 has no such setting yet. Default
+    /// false.
+    pub partitioner_rack_aware: bool,
+    /// `client.rack`: where this producer is, in the names that the brokers' `broker.rack` use.
+    pub client_rack: Option<Str>,
     /// Called with every batch that fails, from the producer's task: it must not block. For dead
     /// letters and for those who drop their receipts.
     pub on_failed_batch: Option<Hook<Arc<FailedBatch>>>,
@@ -78,6 +101,12 @@ impl Default for ProducerConfig {
             retry_backoff: Duration::from_millis(100),
             retry_backoff_max: Duration::from_secs(1),
             max_in_flight: 5,
+            partitioner: Partitioning::Java,
+            partitioner_ignore_keys: false,
+            partitioner_adaptive: true,
+            partitioner_availability_timeout: Duration::ZERO,
+            partitioner_rack_aware: false,
+            client_rack: None,
             on_failed_batch: None,
             on_event: None,
         }
@@ -136,6 +165,12 @@ pub enum ConfigError {
         /// The setting.
         setting: &'static str,
     },
+    /// Nothing says which rack to prefer.
+    #[error(
+        "partitioner_rack_aware (partitioner.rack.aware) needs client_rack (client.rack), the \
+         name of this producer's rack"
+    )]
+    RackAwareNeedsClientRack,
     /// The level does not fit the codec.
     #[error("compression_level: {0}")]
     CompressionLevel(#[from] LevelError),
@@ -161,6 +196,9 @@ impl ProducerConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         if self.enable_idempotence == Some(true) && self.acks != Acks::All {
             return Err(ConfigError::IdempotenceNeedsAcksAll { acks: self.acks });
+        }
+        if self.partitioner_rack_aware && self.client_rack.is_none() {
+            return Err(ConfigError::RackAwareNeedsClientRack);
         }
         self.compressor()?;
         let smallest = 1;

@@ -25,6 +25,19 @@ pub enum SendError {
         /// How many partitions the topic has.
         count: i32,
     },
+    /// The partitioner chose a partition that the topic does not have.
+    #[error(
+        "the partitioner chose partition {partition} of topic {topic}, which has only 0 to {}; it \
+         has to choose one of those it is given", .count - 1
+    )]
+    PartitionerOutOfRange {
+        /// The topic.
+        topic: Str,
+        /// The partition that it chose.
+        partition: i32,
+        /// How many partitions the topic has.
+        count: i32,
+    },
     /// The record is larger than a setting of this producer allows.
     #[error(
         "a record of {size} bytes for topic {topic} exceeds the {limit} bytes that {setting} of \

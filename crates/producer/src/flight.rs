@@ -137,6 +137,12 @@ impl Flight {
         Some(next.sealed().len())
     }
 
+    /// How many batches wait here to be sent again.
+    pub(crate) fn retries(&self) -> usize {
+        let waiting = self.batches.values().filter(|batch| batch.is_idle());
+        waiting.count()
+    }
+
     /// Takes in a sealed batch, behind all others.
     pub(crate) fn push(&mut self, batch: Batch) {
         let id = self.name();

@@ -43,6 +43,9 @@ mod transaction;
 mod wire;
 
 pub use milena_codec::{ErrorCode, Str};
+pub use milena_partitioner::{
+    FranzGo, KafkaJs, Librdkafka, Partitioner, Partitioning, Partitions, Sarama,
+};
 pub use milena_proto::sequencer::{Acks, Bump, BumpReason, Fate, Identity};
 pub use milena_records::{Compression, RecordRef};
 pub use milena_rpc::{CallError, TopicError};

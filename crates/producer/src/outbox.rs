@@ -17,7 +17,7 @@ mod request;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use milena_codec::Uuid;
@@ -49,6 +49,8 @@ struct State {
     patient: VecDeque<Arc<Partition>>,
     /// By token.
     in_flight: BTreeMap<u64, Flying>,
+    /// Since when something stands in line without any request having been taken.
+    waits_since: Option<Instant>,
 }
 
 /// A request under way.
@@ -77,7 +79,7 @@ impl Shared {
             return; // I2
         }
         match self.leader_of(partition) {
-            Ok(Some(outbox)) => outbox.line_up(partition, turn),
+            Ok(Some(outbox)) => outbox.line_up(partition, turn, || self.now()),
             Ok(None) => {
                 partition.flag(turn).store(false, Ordering::Release);
                 self.stall(partition, Obstacle::NoLeader);
@@ -149,8 +151,17 @@ impl LeaderOutbox {
         self.lane.detach(&this);
     }
 
-    fn line_up(&self, partition: &Arc<Partition>, turn: Turn) {
+    /// How long it has taken no request though there was something in line (KIP-794).
+    pub(crate) fn stalled_for(&self, now: Instant) -> Duration {
+        let since = lock(&self.state).waits_since;
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    fn line_up(&self, partition: &Arc<Partition>, turn: Turn, now: impl FnOnce() -> Instant) {
         let mut state = lock(&self.state);
+        if state.waits_since.is_none() {
+            state.waits_since = Some(now());
+        }
         match turn {
             Turn::Now => state.ready.push_back(Arc::clone(partition)),
             Turn::WhenQuiet => state.patient.push_back(Arc::clone(partition)),
@@ -162,11 +173,22 @@ impl LeaderOutbox {
         }
     }
 
+    /// The leader's connection took what it could, which may be nothing.
+    fn taken(&self, something: bool, now: Instant) {
+        let mut state = lock(&self.state);
+        if state.ready.is_empty() && state.patient.is_empty() {
+            state.waits_since = None;
+        } else if something {
+            state.waits_since = Some(now);
+        }
+    }
+
     /// Empties the lines: their partitions are lined up anew elsewhere, or here.
     pub(crate) fn give_up_lines(&self) -> Vec<Arc<Partition>> {
         let mut state = lock(&self.state);
         let mut partitions: Vec<_> = std::mem::take(&mut state.ready).into();
         partitions.extend(std::mem::take(&mut state.patient));
+        state.waits_since = None;
         drop(state);
         for partition in &partitions {
             partition.leave_lines();
@@ -204,6 +226,7 @@ impl Outbox for LeaderOutbox {
             haste: shared.haste(),
         };
         let batches = self.collect(&look);
+        self.taken(!batches.is_empty(), slot.now);
         if batches.is_empty() {
             return None;
         }

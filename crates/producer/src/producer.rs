@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use milena_accumulator::{Refused, Reservation};
-use milena_partitioner::Sticky;
+use milena_partitioner::Chooser;
 use milena_records::HEADER_LEN;
 use milena_rpc::{AutoCreate, Cluster};
 use tokio::task::JoinHandle;
@@ -292,15 +292,19 @@ impl Producer {
         match record.to {
             Destination::Handle(handle) if handle.producer == shared.id => {
                 if let Some(view) = handle.own_view() {
-                    return self.accept_at(record, (&handle.topic, view, &handle.sticky), reserved);
+                    return self.accept_at(
+                        record,
+                        (&handle.topic, view, &handle.chooser),
+                        reserved,
+                    );
                 }
                 let view = handle.topic.view().ok_or(Blocked::Metadata)?;
-                self.accept_at(record, (&handle.topic, &view, &handle.sticky), reserved)
+                self.accept_at(record, (&handle.topic, &view, &handle.chooser), reserved)
             }
             _ => {
                 let topic = shared.topic(record.topic());
                 let view = topic.view().ok_or(Blocked::Metadata)?;
-                self.accept_at(record, (&topic, &view, &topic.sticky), reserved)
+                self.accept_at(record, (&topic, &view, &topic.chooser), reserved)
             }
         }
     }
@@ -308,7 +312,7 @@ impl Producer {
     fn accept_at(
         &self,
         record: &Record<'_>,
-        (topic, view, sticky): (&TopicState, &View, &Sticky),
+        (topic, view, chooser): (&TopicState, &View, &Chooser),
         reserved: &mut Option<Reservation>,
     ) -> Result<Receipt, Blocked> {
         let shared = self.shared();
@@ -322,9 +326,12 @@ impl Producer {
             self.check_size(&topic.name, parts.max_encoded_len() + HEADER_LEN)
                 .map_err(Blocked::Refused)?;
         }
-        let index = choose(record, view, sticky, || env.random.next_u64());
+        let from = (topic, view, chooser);
+        let random = || env.random.next_u64();
+        let chosen = choose(record, from, random, || shared.balanced(topic, view));
+        let index = chosen.partition;
         let partition = view.partition(index, || shared.partition(topic, index));
-        let partition = partition.ok_or(Blocked::Metadata)?;
+        let partition = partition.ok_or_else(|| no_partition(record, topic, index, view))?;
         let accepted = match partition
             .queue
             .append(&parts, partition, || env.now(), reserved)
@@ -332,10 +339,10 @@ impl Producer {
             Ok(accepted) => accepted,
             Err(refused) => return Err(blocked(refused, topic, parts.max_encoded_len())),
         };
-        if record.is_keyless() {
+        if chosen.is_sticky {
             let ended = accepted.opened.as_ref();
             let ended = ended.is_some_and(|opened| opened.closed.is_some());
-            sticky.handle_produced(accepted.size, ended);
+            chooser.handle_produced(accepted.size, ended);
         }
         if let Some(opened) = accepted.opened {
             topic.used.store(true, Ordering::Relaxed);
@@ -378,6 +385,19 @@ impl Shared {
             }
         }
     }
+}
+
+/// One that the record names may be new, and is looked up.
+#[cold]
+fn no_partition(record: &Record<'_>, topic: &TopicState, index: i32, view: &View) -> Blocked {
+    if record.partition.is_some() {
+        return Blocked::Metadata;
+    }
+    Blocked::Refused(SendError::PartitionerOutOfRange {
+        topic: topic.name.clone(),
+        partition: index,
+        count: i32::try_from(view.len()).unwrap_or(i32::MAX),
+    })
 }
 
 #[cold]

@@ -108,13 +108,12 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Whether the producer chooses the partition.
-    pub(crate) const fn is_keyless(&self) -> bool {
-        self.partition.is_none() && self.key.is_none()
-    }
-
     pub(crate) const fn key_bytes(&self) -> Option<&'a [u8]> {
         self.key
+    }
+
+    pub(crate) const fn value_bytes(&self) -> Option<&'a [u8]> {
+        self.value
     }
 }
 

@@ -171,7 +171,7 @@ impl Shared {
         let mut topics = topics.unwrap_or_else(PoisonError::into_inner);
         let name = Str::from(name);
         let topic = topics.entry(name.clone()).or_insert_with(|| {
-            let topic = TopicState::new(name.clone(), self.config.batch_size);
+            let topic = TopicState::new(name.clone(), &self.config);
             topic.see(self.cluster.snapshot().topic(&name));
             Arc::new(topic)
         });

@@ -5,6 +5,8 @@
 //! - I2. Whoever sends through a handle of its own shares no lock with other threads but those of
 //!   the partitions.
 
+mod balance;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -12,12 +14,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use milena_codec::Str;
-use milena_partitioner::{Sticky, for_key};
+use milena_partitioner::{Chooser, Chosen, Keyed, Partitions};
 use milena_rpc::Topic;
 
-use crate::Record;
+use self::balance::Balance;
 use crate::partition::Partition;
 use crate::shared::lock;
+use crate::{ProducerConfig, Record};
 
 /// A topic, its name resolved once: the fastest way to send to it. Give it to
 /// [`Record::to`](crate::Record::to) instead of the name.
@@ -33,7 +36,7 @@ pub struct TopicHandle {
     /// is the newest one.
     view: Option<Arc<View>>,
     version: u64,
-    pub(crate) sticky: Sticky,
+    pub(crate) chooser: Chooser,
 }
 
 impl TopicHandle {
@@ -42,7 +45,7 @@ impl TopicHandle {
         Self {
             view,
             version,
-            sticky: Sticky::new(topic.batch_size),
+            chooser: topic.chooser.fresh(),
             topic,
             producer,
         }
@@ -82,7 +85,6 @@ impl fmt::Debug for TopicHandle {
 /// A topic that this producer has used.
 pub(crate) struct TopicState {
     pub(crate) name: Str,
-    batch_size: u32,
     /// All partitions ever used. // I1
     partitions: Mutex<BTreeMap<i32, Arc<Partition>>>,
     view: Mutex<Option<Arc<View>>>,
@@ -91,7 +93,8 @@ pub(crate) struct TopicState {
     /// Whether it was sent to since somebody looked.
     pub(crate) used: AtomicBool,
     /// The choice of those who send by name.
-    pub(crate) sticky: Sticky,
+    pub(crate) chooser: Chooser,
+    balance: Mutex<Balance>,
 }
 
 /// What the metadata says of the topic, and its partitions as far as they are used.
@@ -107,16 +110,17 @@ pub(crate) struct View {
 }
 
 impl TopicState {
-    pub(crate) fn new(name: Str, batch_size: usize) -> Self {
-        let batch_size = u32::try_from(batch_size).unwrap_or(u32::MAX);
+    pub(crate) fn new(name: Str, config: &ProducerConfig) -> Self {
+        let batch_size = u32::try_from(config.batch_size).unwrap_or(u32::MAX);
+        let ignore_keys = config.partitioner_ignore_keys;
         Self {
             name,
-            batch_size,
             partitions: Mutex::default(),
             view: Mutex::default(),
             version: AtomicU64::new(0),
             used: AtomicBool::new(false),
-            sticky: Sticky::new(batch_size),
+            chooser: Chooser::new(&config.partitioner, ignore_keys, batch_size),
+            balance: Mutex::default(),
         }
     }
 
@@ -169,11 +173,20 @@ impl View {
         }
     }
 
-    /// Whether every partition has a leader, or none.
+    /// What a record's partition is chosen from.
     #[inline]
-    fn is_whole(&self) -> bool {
-        let led = self.available.len();
-        led == self.used.len() || led == 0
+    pub(crate) fn choices(&self) -> Partitions<'_> {
+        let count = u32::try_from(self.len()).unwrap_or(u32::MAX);
+        let count = NonZeroU32::new(count).expect("a view has partitions");
+        Partitions::new(count, &self.available)
+    }
+
+    /// The partition with this index, if it was used in this view.
+    fn used(&self, index: i32) -> Option<&Arc<Partition>> {
+        let guess = usize::try_from(index).ok()?;
+        let known = self.topic.partitions.get(guess)?;
+        let used = self.used.get(guess).filter(|_| known.index == index);
+        used?.get()
     }
 
     /// How many partitions the topic has.
@@ -210,29 +223,27 @@ impl View {
     }
 }
 
-/// The partition that `record` goes to; the one it names may not exist.
+/// The partition that `record` goes to. The one that it names, or that the user's partitioner
+/// chooses, may not exist. `weighted` chooses a sticky partition when another one is due.
 #[inline]
 pub(crate) fn choose(
     record: &Record<'_>,
-    view: &View,
-    sticky: &Sticky,
+    (topic, view, chooser): (&TopicState, &View, &Chooser),
     random: impl Fn() -> u64,
-) -> i32 {
+    weighted: impl FnOnce() -> Option<i32>,
+) -> Chosen {
     if let Some(partition) = record.partition {
-        return partition;
+        return Chosen {
+            partition,
+            is_sticky: false,
+        };
     }
-    let count = u32::try_from(view.topic.partitions.len()).unwrap_or(u32::MAX);
-    let count = NonZeroU32::new(count).expect("a view has partitions");
-    if let Some(key) = record.key_bytes() {
-        return for_key(key, count);
-    }
-    let chance = || random() as u32;
-    let chosen = sticky.partition(count, &view.available, chance);
-    if view.is_whole() || view.available.contains(&chosen) {
-        return chosen;
-    }
-    sticky.switch();
-    sticky.partition(count, &view.available, chance)
+    let keyed = Keyed {
+        topic: &topic.name,
+        key: record.key_bytes(),
+        value: record.value_bytes(),
+    };
+    chooser.choose(keyed, view.choices(), random, weighted)
 }
 
 #[cfg(test)]

@@ -59,6 +59,16 @@ impl ClusterModel {
         Ok(self.add_topic(new))
     }
 
+    /// Puts a node into a rack (`broker.rack`), or out of any.
+    ///
+    /// # Errors
+    /// [`AdminError::NoNode`].
+    pub fn set_rack(&mut self, node: i32, rack: Option<&str>) -> Result<(), AdminError> {
+        let found = self.nodes.get_mut(&node).ok_or(AdminError::NoNode(node))?;
+        found.rack = rack.map(Into::into);
+        Ok(())
+    }
+
     /// Starts a node that is down; with it, partitions that only it can lead.
     ///
     /// # Errors

@@ -23,6 +23,18 @@ fn weaker_acks_switch_idempotence_off_unless_it_was_asked_for() {
 }
 
 #[test]
+fn a_rack_to_prefer_has_to_be_named() {
+    let mut config = ProducerConfig {
+        partitioner_rack_aware: true,
+        ..ProducerConfig::default()
+    };
+    let error = Err(ConfigError::RackAwareNeedsClientRack);
+    assert_eq!(config.validate(), error);
+    config.client_rack = Some(Str::from_static("a"));
+    config.validate().unwrap();
+}
+
+#[test]
 fn contradicting_settings_are_named_in_pairs() {
     let config = ProducerConfig {
         delivery_timeout: Duration::from_secs(10),
