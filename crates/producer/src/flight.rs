@@ -139,7 +139,7 @@ impl Flight {
 
     /// How many batches wait here to be sent again.
     pub(crate) fn retries(&self) -> usize {
-        let waiting = self.batches.values().filter(|batch| batch.is_idle());
+        let waiting = self.batches.iter().filter(|batch| batch.is_idle());
         waiting.count()
     }
 
