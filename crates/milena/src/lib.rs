@@ -41,6 +41,7 @@ mod consumer;
 mod error;
 mod producer;
 pub mod settings;
+mod transactions;
 
 /// The partitioners of other clients, and one's own.
 pub mod partitioner {
@@ -65,3 +66,8 @@ pub use self::client::{Client, ClientBuilder};
 pub use self::consumer::*;
 pub use self::error::ConnectError;
 pub use self::producer::*;
+pub use self::transactions::{
+    AbortError, BeginError, BuildTransactionalError, CommitError, Complete, ConsumedOffset,
+    GroupMetadata, OffsetsError, PreparedTransaction, Token, Transaction, TransactionCause,
+    TransactionConfig, TransactionalProducer, TransactionalProducerBuilder,
+};

@@ -8,6 +8,7 @@ use milena_rpc::Cluster;
 use thiserror::Error;
 
 use crate::settings::{SettingError, Settings, put};
+use crate::transactions::Parts;
 
 pub use milena_producer::{
     Ack, Acks, CloseReport, Compression, DeliveryCause, DeliveryError, DeliveryReport, FailedBatch,
@@ -48,6 +49,9 @@ pub enum BuildProducerError {
     /// A setting does not fit.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// The settings name a transactional id: such a producer is made by another builder.
+    #[error("transactional.id is set; build the producer by transactional_id(), or leave it out")]
+    Transactional,
     /// Settings contradict each other.
     #[error(transparent)]
     Config(#[from] milena_producer::ConfigError),
@@ -139,6 +143,14 @@ impl ProducerBuilder {
     /// It does not wait for anything yet; dropping the future leaves nothing behind.
     #[allow(clippy::unused_async)]
     pub async fn build(self) -> Result<Producer, BuildProducerError> {
+        let (cluster, settings, config) = self.into_parts()?;
+        if settings.value("transactional.id").is_some() {
+            return Err(BuildProducerError::Transactional);
+        }
+        Ok(Producer::new(cluster, config)?)
+    }
+
+    pub(crate) fn into_parts(self) -> Result<Parts, BuildProducerError> {
         let mut config = self.settings.producer()?;
         for change in self.changes {
             match change {
@@ -156,7 +168,7 @@ impl ProducerBuilder {
                 Change::OnEvent(hook) => config.on_event = Some(hook),
             }
         }
-        Ok(Producer::new(self.cluster, config)?)
+        Ok((self.cluster, self.settings, config))
     }
 }
 

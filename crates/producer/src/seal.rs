@@ -168,7 +168,7 @@ impl Drop for Job {
                 partition.queue.forget_sealing(closed.cell().id());
                 self.shared.fail_unsealed_batch(*closed, cause);
             }
-            Some(Work::Divide(oversize)) => oversize.fail(&self.shared, cause),
+            Some(Work::Divide(oversize)) => oversize.fail(&self.shared, &cause),
             None => {}
         }
     }

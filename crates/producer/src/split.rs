@@ -28,7 +28,7 @@ impl Oversize {
             Ok(divided) => divided,
             Err(error) => {
                 let cause = self.why_not(error);
-                self.fail(shared, cause);
+                self.fail(shared, &cause);
                 return Some(self.partition);
             }
         };
@@ -46,7 +46,7 @@ impl Oversize {
     }
 
     /// Gives the batch up, if that did not happen meanwhile.
-    pub(crate) fn fail(&self, shared: &Arc<Shared>, cause: DeliveryCause) {
+    pub(crate) fn fail(&self, shared: &Arc<Shared>, cause: &DeliveryCause) {
         let mut settled = Vec::new();
         lock(&self.partition.flight).give_up(
             |travelling, _| (travelling.id() == self.id).then(|| cause.clone()),

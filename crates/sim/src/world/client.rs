@@ -76,7 +76,7 @@ impl World {
                 return true;
             }
             Next::Wait if part.sequencer.in_flight() + part.splitting.len() == 0 => {
-                self.broken("it waits for nothing")
+                self.broken("it waits for nothing");
             }
             Next::Empty if part.sequencer.unresolved() > part.sequencer.in_flight() + 5 => {
                 self.broken("it sends nothing and has batches");
