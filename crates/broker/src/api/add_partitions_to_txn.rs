@@ -160,6 +160,3 @@ fn topics(
     };
     asked.iter().map(of_topic).collect()
 }
-
-#[cfg(test)]
-mod tests;

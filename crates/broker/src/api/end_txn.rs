@@ -56,6 +56,3 @@ fn end(
     let v2 = call.version >= BUMPS_FROM;
     model.end_transaction(call.now, id, who, request.committed, v2)
 }
-
-#[cfg(test)]
-mod tests;

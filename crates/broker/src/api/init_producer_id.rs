@@ -97,6 +97,3 @@ fn transactional(
     model.ask_coordinator(id, call.node)?;
     model.init_transactions(call.now, id, who, timeout_ms)
 }
-
-#[cfg(test)]
-mod tests;
