@@ -236,7 +236,7 @@ impl ClusterModel {
             let Some(waiting) = connection.and_then(|connection| connection.waiting.take()) else {
                 break;
             };
-            let outcome = self.expire(now, waiting.parked);
+            let outcome = self.expire(now, id, waiting.parked);
             self.release(id, outcome);
         }
         self.settle();

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use milena_codec::messages::{EndTxnRequest, FetchRequest, InitProducerIdRequest};
+use milena_codec::messages::{EndTxnRequest, FetchRequest, InitProducerIdRequest, ProduceRequest};
 use milena_records::{BatchHeader, EndTxnMarker};
 
 use super::*;
@@ -8,7 +8,8 @@ use crate::model::profile::KafkaVersion;
 use crate::model::topics::marker;
 use crate::model::{Outcome, Verdict};
 use crate::testing::{
-    Client, Who, batch, data, end_request, fetch_request, init_request, only, records, settings,
+    Client, Who, batch, data, end_request, fetch_request, init_request, only, produce_request,
+    records, settings,
 };
 
 const BUSY: ErrorCode = ErrorCode::ConcurrentTransactions;
@@ -68,6 +69,33 @@ fn a_decision_shows_as_prepared_until_its_markers_are_written() {
             coordinator_epoch: 0,
         };
         assert_eq!(markers(&client, 0), [(epoch, marker)]);
+    }
+}
+
+#[test]
+fn a_produce_of_version_12_waits_a_moment_for_the_transaction_before() {
+    for (delay, expected) in [(30, ErrorCode::None), (500, BUSY)] {
+        let mut client = Client::new();
+        client.model.set_marker_delay(Duration::from_millis(delay));
+        let who = client.init("a");
+        client.write("a", data(who, 0, &["x"]), 0, 12).unwrap();
+        let who = client.end("a", who, true, 5).unwrap();
+        let request = ProduceRequest {
+            transactional_id: Some("a".into()),
+            ..produce_request(client.topic_id(), 0, data(who, 0, &["y"]), -1, 12)
+        };
+        assert_eq!(client.send(&request, 12), Outcome::Parked);
+        let mut answer = None;
+        for _ in 0..5 {
+            assert!(answer.is_none());
+            client.pass(Duration::from_millis(20));
+            answer = client.released::<ProduceRequest>(12);
+            if expected == ErrorCode::None && answer.is_some() {
+                break;
+            }
+        }
+        let code = answer.unwrap().responses[0].partition_responses[0].error_code;
+        assert_eq!(ErrorCode::from(code), expected);
     }
 }
 
@@ -458,14 +486,12 @@ fn a_throttled_client_is_told_and_not_read_for_a_while() {
     let second = Duration::from_secs(1);
     let api = milena_codec::ApiKey::Produce;
     client.model.fault_next(api, 1, Verdict::Throttle(second));
-    let produce = crate::testing::produce_request(client.topic_id(), 0, batch(&["x"]), -1, 9);
+    let produce = produce_request(client.topic_id(), 0, batch(&["x"]), -1, 9);
     assert_eq!(client.call(&produce, 9).throttle_time_ms, 1000);
     assert_eq!(client.send(&produce, 9), Outcome::Parked);
     assert_eq!(client.model.log("t", 0).unwrap().len(), 1);
     client.pass(second);
-    let answer = client
-        .released::<milena_codec::messages::ProduceRequest>(9)
-        .unwrap();
+    let answer = client.released::<ProduceRequest>(9).unwrap();
     assert_eq!(answer.throttle_time_ms, 0);
     assert_eq!(client.model.log("t", 0).unwrap().len(), 2);
 }
@@ -530,7 +556,7 @@ fn what_fetch_lists_as_aborted_agrees_with_the_markers_in_the_log() {
             let value = step.to_string();
             match random.next() % 5 {
                 0 if sequence > 0 => {
-                    let commit = random.next() % 2 == 0;
+                    let commit = random.next().is_multiple_of(2);
                     producers[at] = (client.end(ids[at], who, commit, 5).unwrap(), 0);
                 }
                 1 => {

@@ -82,7 +82,16 @@ fn end_answers_by_state_and_version() {
         transaction
     };
     // Version 2?, the transaction, the client's epoch, what commit gets, what abort gets.
-    let table: [(&str, bool, &dyn Fn() -> Transaction, i16, Answer, Answer); 15] = [
+    type Row<'a> = (
+        &'a str,
+        bool,
+        &'a dyn Fn() -> Transaction,
+        i16,
+        Answer,
+        Answer,
+    );
+    #[rustfmt::skip]
+    let table: [Row<'_>; 15] = [
         ("empty", false, &|| at(3), 3, INVALID, INVALID),
         ("empty", true, &|| at(3), 3, INVALID, Ok(())),
         ("empty, older", true, &|| at(3), 2, FENCED, FENCED),
