@@ -1,5 +1,7 @@
 //! A client of the model for tests: it speaks the wire format, and owns the time.
 
+mod transactions;
+
 use std::time::Duration;
 
 use milena_codec::frame::{self, Frame};
@@ -11,6 +13,7 @@ use milena_records::{
     BatchBuilder, Batches, Compression, Compressor, Decompressor, Heap, RecordParts, Stamp,
 };
 
+pub(crate) use self::transactions::{Who, data, end_request, init_request};
 use crate::model::settings::{ClusterSettings, NodeAddress};
 use crate::model::{ClusterModel, ConnectionId, Outcome};
 

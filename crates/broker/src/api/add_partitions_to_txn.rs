@@ -70,7 +70,7 @@ fn transactions(
 
 fn respond(call: &Call, mut results: Vec<AddPartitionsToTxnResult>) -> AddPartitionsToTxnResponse {
     let mut response = AddPartitionsToTxnResponse {
-        throttle_time_ms: call.throttle_time_ms(),
+        throttle_time_ms: call.throttle_time_ms,
         ..AddPartitionsToTxnResponse::default()
     };
     if call.version >= BATCHED_FROM {
@@ -160,6 +160,3 @@ fn topics(
     };
     asked.iter().map(of_topic).collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -19,7 +19,7 @@ pub(super) fn handle(
 ) -> EndTxnResponse {
     match end(model, call, request) {
         Ok(producer) if call.version >= BUMPS_FROM => EndTxnResponse {
-            throttle_time_ms: call.throttle_time_ms(),
+            throttle_time_ms: call.throttle_time_ms,
             producer_id: producer.id,
             producer_epoch: producer.epoch,
             ..EndTxnResponse::default()
@@ -31,7 +31,7 @@ pub(super) fn handle(
 
 pub(super) fn refuse(call: &Call, code: ErrorCode) -> EndTxnResponse {
     EndTxnResponse {
-        throttle_time_ms: call.throttle_time_ms(),
+        throttle_time_ms: call.throttle_time_ms,
         error_code: code.code(),
         producer_id: -1,
         producer_epoch: -1,
@@ -56,6 +56,3 @@ fn end(
     let v2 = call.version >= BUMPS_FROM;
     model.end_transaction(call.now, id, who, request.committed, v2)
 }
-
-#[cfg(test)]
-mod tests;

@@ -13,11 +13,11 @@ const FENCED_FROM: i16 = 4;
 pub(super) fn handle(
     model: &mut ClusterModel,
     call: &Call,
-    request: InitProducerIdRequest,
+    request: &InitProducerIdRequest,
 ) -> InitProducerIdResponse {
     match init(model, call, request) {
         Ok(producer) => InitProducerIdResponse {
-            throttle_time_ms: call.throttle_time_ms(),
+            throttle_time_ms: call.throttle_time_ms,
             producer_id: producer.id,
             producer_epoch: producer.epoch,
             ..InitProducerIdResponse::default()
@@ -28,7 +28,7 @@ pub(super) fn handle(
 
 pub(super) fn refuse(call: &Call, code: ErrorCode) -> InitProducerIdResponse {
     InitProducerIdResponse {
-        throttle_time_ms: call.throttle_time_ms(),
+        throttle_time_ms: call.throttle_time_ms,
         error_code: code.code(),
         producer_id: -1,
         producer_epoch: -1,
@@ -39,7 +39,7 @@ pub(super) fn refuse(call: &Call, code: ErrorCode) -> InitProducerIdResponse {
 fn init(
     model: &mut ClusterModel,
     call: &Call,
-    request: InitProducerIdRequest,
+    request: &InitProducerIdRequest,
 ) -> Result<Producer, ErrorCode> {
     let who = Producer {
         id: request.producer_id,
@@ -56,7 +56,7 @@ fn init(
     if id.is_empty() {
         return Err(ErrorCode::InvalidRequest);
     }
-    let timeout_ms = timeout(model, &request)?;
+    let timeout_ms = timeout(model, request)?;
     transactional(model, call, id, who, timeout_ms)
 }
 
@@ -97,6 +97,3 @@ fn transactional(
     model.ask_coordinator(id, call.node)?;
     model.init_transactions(call.now, id, who, timeout_ms)
 }
-
-#[cfg(test)]
-mod tests;

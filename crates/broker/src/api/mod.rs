@@ -54,8 +54,8 @@ pub(crate) struct Call {
     pub(crate) correlation_id: i32,
     /// A fault: the error to answer whatever comes of the request.
     pub(crate) answer_with: Option<ErrorCode>,
-    /// A fault: the throttle time to answer.
-    pub(crate) throttle: Duration,
+    /// A fault: the throttle time to answer, in ms.
+    pub(crate) throttle_time_ms: i32,
 }
 
 /// What an API comes to.
@@ -71,11 +71,6 @@ impl Call {
     /// The answer as a frame.
     pub(crate) fn answer<M: Message>(&self, message: &M) -> Reply {
         self.answer_in(message, self.version)
-    }
-
-    /// `throttle_time_ms`.
-    fn throttle_time_ms(&self) -> i32 {
-        i32::try_from(self.throttle.as_millis()).unwrap_or(i32::MAX)
     }
 
     fn answer_in<M: Message>(&self, message: &M, version: i16) -> Reply {
@@ -103,7 +98,7 @@ pub(crate) fn execute(model: &mut ClusterModel, call: &Call, body: Bytes) -> Rep
         ApiKey::CreateTopics => simple(call, body, |r| create_topics::handle(model, call, r)),
         ApiKey::DeleteTopics => simple(call, body, |r| delete_topics::handle(model, call, r)),
         ApiKey::DeleteRecords => simple(call, body, |r| delete_records::handle(model, call, r)),
-        ApiKey::InitProducerId => simple(call, body, |r| init_producer_id::handle(model, call, r)),
+        ApiKey::InitProducerId => simple(call, body, |r| init_producer_id::handle(model, call, &r)),
         ApiKey::OffsetForLeaderEpoch => simple(call, body, |r| {
             offset_for_leader_epoch::handle(model, call, r)
         }),

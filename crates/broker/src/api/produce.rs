@@ -4,6 +4,8 @@
 //!     (what Kafka 4.3.1 does; the first is lost without a word).
 //! I2. A produced batch is copied once, into the log.
 
+mod transactional;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -12,24 +14,23 @@ use milena_codec::messages::produce_response::{
 };
 use milena_codec::messages::{ProduceRequest, ProduceResponse};
 use milena_codec::{Bytes, ErrorCode, Str, Uuid};
-use milena_records::{BatchHeader, MAGIC, edit};
+use milena_records::{BatchHeader, edit};
 
 use super::validate::{self, Refusal};
 use super::{Call, Reply, check_leader, endpoint, unknown_topic};
 use crate::model::producer_state::{Rules, Verdict};
 use crate::model::profile::KafkaVersion;
-use crate::model::transactions::Producer;
 use crate::model::{ClusterModel, Parked, Waiting};
+
+pub(crate) use self::transactional::begin as handle;
+use self::transactional::{ADDS_FROM, of_transactions, verify};
+pub(crate) use self::transactional::{EarlyProduce, resume};
 
 const ALL: i16 = -1;
 /// Leader hints are answered from this version on (KIP-951).
 const HINTS_FROM: i16 = 10;
 /// Topics go by id from this version on (KIP-516).
 const IDS_FROM: i16 = 13;
-/// `TRANSACTION_ABORTABLE` is answered from this version on (KIP-890).
-const ABORTABLE_FROM: i16 = 11;
-/// Partitions join their transaction by themselves from this version on (KIP-890).
-const ADDS_FROM: i16 = 12;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
@@ -58,7 +59,8 @@ pub(crate) struct PendingProduce {
     all: bool,
 }
 
-pub(super) fn handle(model: &mut ClusterModel, call: &Call, request: ProduceRequest) -> Reply {
+/// Carries a request out.
+fn carry_out(model: &mut ClusterModel, call: &Call, request: ProduceRequest) -> Reply {
     let (acks, timeout) = (request.acks, request.timeout_ms);
     let transactional_id = request.transactional_id.clone();
     let asked = last_of_each(request);
@@ -133,24 +135,6 @@ fn last_of_each(request: ProduceRequest) -> Vec<(Place, Option<Bytes>)> {
     entries
 }
 
-/// What fails the whole request before anything else is looked at: a transaction without an id, or
-/// with two producers.
-fn of_transactions(anonymous: bool, asked: &[(Place, Option<Bytes>)]) -> Option<ErrorCode> {
-    let headers = asked.iter().filter_map(|(_, records)| {
-        BatchHeader::read(records.as_ref()?).filter(|header| header.magic == MAGIC)
-    });
-    let mut producers = headers
-        .filter(|header| header.attributes.is_transactional())
-        .map(|header| (header.producer_id, header.producer_epoch));
-    let first = producers.next()?;
-    if anonymous {
-        Some(ErrorCode::TransactionalIdAuthorizationFailed)
-    } else {
-        let other = producers.any(|producer| producer != first);
-        other.then_some(ErrorCode::InvalidProducerIdMapping)
-    }
-}
-
 /// The rules for producers that this release and, in a Produce, its version come with.
 pub(super) fn rules(model: &ClusterModel, version: Option<i16>) -> Rules {
     if model.settings.version < KafkaVersion::V4_3 {
@@ -219,55 +203,6 @@ fn produce(
         });
     }
     append(model, place, &bytes, wall_millis)
-}
-
-/// Makes sure that the partition is in the transaction; from version 12 on it is added (KIP-890).
-fn verify(
-    model: &mut ClusterModel,
-    call: &Call,
-    id: &str,
-    place: (Str, i32),
-    header: &BatchHeader,
-) -> Result<(), Refusal> {
-    let who = Producer {
-        id: header.producer_id,
-        epoch: header.producer_epoch,
-    };
-    let topic = model.topics.by_name(&place.0);
-    let partition = topic.and_then(|topic| topic.partition(place.1));
-    let open = partition.is_some_and(|found| found.producers.is_open(who.id, who.epoch));
-    if open || who.id < 0 {
-        return Ok(());
-    }
-    let adds = call.version >= ADDS_FROM;
-    let outcome = model.reach_coordinator(id).and_then(|()| {
-        if adds {
-            model.add_to_transaction(call.now, id, who, [place])
-        } else {
-            model.verify_in_transaction(id, who, &place)
-        }
-    });
-    outcome.map_err(|code| match code {
-        ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch.into(),
-        ErrorCode::TransactionAbortable if call.version < ABORTABLE_FROM => {
-            let message = "Partition was not added to the transaction";
-            Refusal::new(ErrorCode::InvalidTxnState, message)
-        }
-        ErrorCode::CoordinatorLoadInProgress | ErrorCode::CoordinatorNotAvailable => {
-            unverified(code)
-        }
-        ErrorCode::ConcurrentTransactions if !adds => unverified(code),
-        code => code.into(),
-    })
-}
-
-/// What older clients would not retry is given a code that they do.
-fn unverified(code: ErrorCode) -> Refusal {
-    let message = format!(
-        "Unable to verify the partition has been added to the transaction. Underlying error: {}",
-        code.name()
-    );
-    Refusal::new(ErrorCode::NotEnoughReplicas, message)
 }
 
 fn append(
@@ -481,7 +416,7 @@ fn response(
         }
     }
     ProduceResponse {
-        throttle_time_ms: call.throttle_time_ms(),
+        throttle_time_ms: call.throttle_time_ms,
         responses,
         node_endpoints,
         ..ProduceResponse::default()

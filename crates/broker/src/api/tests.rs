@@ -244,3 +244,112 @@ fn the_same_inputs_give_the_same_bytes() {
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
 }
+
+#[test]
+fn the_finalized_transaction_version_can_change_at_run_time() {
+    let mut client = Client::new();
+    let ask = |client: &mut Client, version| {
+        let request = ApiVersionsRequest {
+            client_software_name: "test".into(),
+            client_software_version: "1".into(),
+            ..ApiVersionsRequest::default()
+        };
+        let answer = client.call(&request, version);
+        let finalized = answer.finalized_features.iter();
+        let mut levels = finalized.filter(|feature| &*feature.name == "transaction.version");
+        let level = levels.next().map(|feature| feature.max_version_level);
+        let supported = answer.supported_features.len();
+        (level, supported, answer.finalized_features_epoch)
+    };
+    assert_eq!(ask(&mut client, 3), (Some(2), 1, 1), "level 0 is hidden");
+    assert_eq!(ask(&mut client, 4), (Some(2), 2, 1));
+    client.model.set_transaction_version(1);
+    assert_eq!(ask(&mut client, 4), (Some(1), 2, 2));
+    client.model.set_transaction_version(0);
+    assert_eq!(ask(&mut client, 4), (None, 2, 3));
+}
+
+macro_rules! refused_with {
+    ($client:ident, $code:ident, $($request:ident),*) => {$(
+        for version in $request::KEY.stable_versions().iter() {
+            let outcome = $client.send(&$request::default(), version);
+            let Outcome::Answer(frame) = outcome else {
+                panic!("{} v{version}: {outcome:?}", $request::KEY.name());
+            };
+            let answer = $client.decode::<$request>(frame, version);
+            let text = format!("{answer:?}");
+            let coded = text.contains(&format!("error_code: {}", $code.code()));
+            assert!(coded || !text.contains("error_code"), "{} v{version}", $request::KEY.name());
+        }
+    )*};
+}
+
+#[test]
+fn a_made_error_reaches_every_version_of_the_apis_of_transactions() {
+    let code = milena_codec::ErrorCode::CoordinatorNotAvailable;
+    let mut client = Client::new();
+    let verdict = crate::Verdict::Error(code);
+    client.model.set_faults(Some(Box::new(move |_| verdict)));
+    refused_with!(
+        client,
+        code,
+        InitProducerIdRequest,
+        AddOffsetsToTxnRequest,
+        EndTxnRequest,
+        ListTransactionsRequest
+    );
+}
+
+#[test]
+fn transactions_and_producers_can_be_listed_and_described() {
+    let mut client = Client::new();
+    let who = client.init("a");
+    client.init("b");
+    let batch = crate::testing::data(who, 0, &["x", "y"]);
+    client.write("a", batch, 0, 12).unwrap();
+    let list = |client: &mut Client, request: &ListTransactionsRequest| {
+        let answer = client.call(request, 2);
+        let listed = answer.transaction_states.into_iter();
+        let one = |state: list_transactions_response::TransactionState| {
+            format!("{} {}", state.transactional_id, state.transaction_state)
+        };
+        (
+            listed.map(one).collect::<Vec<_>>(),
+            answer.unknown_state_filters.len(),
+        )
+    };
+    let all = ListTransactionsRequest {
+        duration_filter: -1,
+        ..ListTransactionsRequest::default()
+    };
+    assert_eq!(list(&mut client, &all).0, ["a Ongoing", "b Empty"]);
+    let open = ListTransactionsRequest {
+        state_filters: vec!["Ongoing".into(), "Odd".into()],
+        ..all
+    };
+    assert_eq!(list(&mut client, &open), (vec!["a Ongoing".into()], 1));
+    let ids = DescribeTransactionsRequest {
+        transactional_ids: vec!["a".into(), "nobody".into()],
+        ..DescribeTransactionsRequest::default()
+    };
+    let described = client.call(&ids, 0).transaction_states;
+    assert_eq!(
+        (described[0].producer_id, described[0].topics.len()),
+        (who.0, 1)
+    );
+    let unknown = milena_codec::ErrorCode::TransactionalIdNotFound;
+    assert_eq!(described[1].error_code, unknown.code());
+    let producers = DescribeProducersRequest {
+        topics: vec![describe_producers_request::TopicRequest {
+            name: "t".into(),
+            partition_indexes: vec![0],
+            ..describe_producers_request::TopicRequest::default()
+        }],
+        ..DescribeProducersRequest::default()
+    };
+    let known = &client.call(&producers, 0).topics[0].partitions[0].active_producers[0];
+    assert_eq!(
+        (known.last_sequence, known.current_txn_start_offset),
+        (1, 0)
+    );
+}

@@ -63,14 +63,17 @@ fn respond(
                 ..TxnOffsetCommitResponsePartition::default()
             }
         };
+        let mut partitions: Vec<_> = topic.partitions.iter().map(partition).collect();
+        // What does not exist comes first.
+        partitions.sort_by_key(|p| p.error_code != ErrorCode::UnknownTopicOrPartition.code());
         topics.push(TxnOffsetCommitResponseTopic {
-            partitions: topic.partitions.iter().map(partition).collect(),
+            partitions,
             name: topic.name,
             ..TxnOffsetCommitResponseTopic::default()
         });
     }
     TxnOffsetCommitResponse {
-        throttle_time_ms: call.throttle_time_ms(),
+        throttle_time_ms: call.throttle_time_ms,
         topics,
         ..TxnOffsetCommitResponse::default()
     }

@@ -283,3 +283,28 @@ async fn a_large_batch_arrives_whole_over_tcp() {
     let fetched = records(only(call(&mut stream, &request, 13).await).records.unwrap());
     assert_eq!((fetched[0].0, fetched[0].1.len()), (1, 1_000_000));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_read_committed_long_poll_ends_with_the_markers() {
+    use crate::testing::{data, end_request, init_request};
+    let broker = with_topic().await;
+    let id = topic_id(&broker);
+    let (mut fetcher, mut producer) = (connect(&broker).await, connect(&broker).await);
+    let who = call(&mut producer, &init_request("a"), 4).await;
+    let who = (who.producer_id, who.producer_epoch);
+    let mut request = produce_request(id, 0, data(who, 0, &["x"]), -1, 12);
+    request.transactional_id = Some("a".into());
+    call(&mut producer, &request, 12).await;
+    let wait = FetchRequest {
+        isolation_level: 1,
+        max_wait_ms: 60_000,
+        ..fetch_request(id, 0, 0, 12)
+    };
+    send(&mut fetcher, &wait, 12).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let before = tokio::time::Instant::now();
+    call(&mut producer, &end_request("a", who, true), 5).await;
+    let fetched = only(receive::<FetchRequest>(&mut fetcher, 12).await);
+    assert_eq!(fetched.last_stable_offset, 2);
+    assert!(before.elapsed() < Duration::from_millis(20));
+}

@@ -7,6 +7,7 @@
 //! I3. While a request is parked, at most [`READ_AHEAD`] bytes behind it are read.
 
 use std::io::{self, IoSlice};
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -135,7 +136,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<T> {
     /// Waits for the outcome of a parked request.
     async fn parked(&mut self) -> io::Result<Outcome> {
         loop {
-            let deadline = self.open.shared.deadline(self.open.id);
+            let shared = self.open.shared.clone();
+            let mut sooner = pin!(shared.sooner());
+            sooner.as_mut().enable();
+            let deadline = shared.deadline(self.open.id);
             let listens = !self.ended && self.input.len() < READ_AHEAD; // I3
             self.make_room();
             tokio::select! {
@@ -144,6 +148,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<T> {
                 () = sleep_until(deadline.unwrap_or_else(|| self.open.shared.far()).into()) => {
                     self.open.shared.handle_timeout();
                 }
+                () = sooner => {}
                 read = self.stream.read_buf(&mut self.input), if listens => {
                     self.ended = !matches!(read, Ok(more) if more > 0);
                     if self.ended && !self.open.shared.will_answer(self.open.id) {

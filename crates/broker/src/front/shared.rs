@@ -1,6 +1,8 @@
 //! The model behind a lock, with a mailbox for each connection.
 //!
 //! I1. Whatever a call releases is in its connection's mailbox before the lock is given back.
+//! I2. What is due of the cluster's own accord is done in time as long as anyone waits: each parked
+//!     request's connection wakes for it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use milena_net::Clock;
-use tokio::sync::mpsc;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, mpsc};
 
 use crate::model::{ClusterModel, ConnectionId, Outcome};
 
@@ -20,6 +23,7 @@ const MAILBOX: usize = 2;
 pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     origin: Instant,
+    sooner: Notify,
     state: Mutex<State>,
 }
 
@@ -35,6 +39,7 @@ impl Shared {
         Self {
             clock,
             origin,
+            sooner: Notify::new(),
             state: Mutex::new(State {
                 model,
                 mailboxes: BTreeMap::new(),
@@ -68,9 +73,21 @@ impl Shared {
 
     fn locked<R>(&self, change: impl FnOnce(&mut ClusterModel) -> R) -> R {
         let mut state = self.lock();
+        let before = state.model.next_event();
         let result = change(&mut state.model);
         state.deliver();
+        let after = state.model.next_event();
+        drop(state);
+        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
+            self.sooner.notify_waiters(); // I2
+        }
         result
+    }
+
+    /// Ends when something of the cluster's own has become due sooner than
+    /// [`Self::deadline`] said: parked requests must ask for it again.
+    pub(crate) fn sooner(&self) -> Notified<'_> {
+        self.sooner.notified()
     }
 
     /// A new connection to a node that is up.

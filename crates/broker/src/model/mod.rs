@@ -208,14 +208,19 @@ impl ClusterModel {
             .values()
             .filter_map(|connection| connection.waiting.as_ref());
         let deadlines = waiting.filter_map(|waiting| waiting.deadline);
-        deadlines.chain(self.transactions.poll_timeout()).min()
+        deadlines.chain(self.next_event()).min()
+    }
+
+    /// When something is due that no request waits for by itself.
+    pub(crate) fn next_event(&self) -> Option<Duration> {
+        self.transactions.poll_timeout()
     }
 
     /// When to call [`Self::handle_timeout`] on behalf of a connection's parked request at the
     /// latest: `None` if it has none, or only an event ends it and none is due.
     pub fn deadline(&self, id: ConnectionId) -> Option<Duration> {
         let waiting = self.connections.get(&id)?.waiting.as_ref()?;
-        let event = self.transactions.poll_timeout();
+        let event = self.next_event();
         waiting.deadline.into_iter().chain(event).min()
     }
 
@@ -236,7 +241,7 @@ impl ClusterModel {
             let Some(waiting) = connection.and_then(|connection| connection.waiting.take()) else {
                 break;
             };
-            let outcome = self.expire(now, waiting.parked);
+            let outcome = self.expire(now, id, waiting.parked);
             self.release(id, outcome);
         }
         self.settle();

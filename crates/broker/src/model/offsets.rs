@@ -20,18 +20,20 @@ pub(crate) struct Committed {
 
 /// Group, topic, partition.
 type Place = (Str, Uuid, i32);
+/// What was committed, and when: the number of its commit.
+type Dated = (u64, Committed);
 
 /// What a producer has pending in a partition of the offsets topic.
 #[derive(Debug, Default)]
 struct Pending {
     epoch: i16,
-    offsets: BTreeMap<Place, (u64, Committed)>,
+    offsets: BTreeMap<Place, Dated>,
 }
 
 /// The offsets of all groups, by topic id: a recreated topic starts without any.
 #[derive(Debug, Default)]
 pub(crate) struct GroupOffsets {
-    groups: BTreeMap<Str, BTreeMap<(Uuid, i32), (u64, Committed)>>,
+    groups: BTreeMap<Str, BTreeMap<(Uuid, i32), Dated>>,
     /// By partition of the offsets topic, and producer id.
     pending: BTreeMap<(i32, i64), Pending>,
     /// Counts commits, to order them.

@@ -7,9 +7,9 @@ use milena_codec::Uuid;
 
 use super::fault::Verdict;
 use super::requests::Received;
-use super::{ClusterModel, Outcome};
+use super::{ClusterModel, ConnectionId, Outcome};
 use crate::api::fetch::FetchPlan;
-use crate::api::produce::PendingProduce;
+use crate::api::produce::{self, EarlyProduce, PendingProduce};
 use crate::api::{Call, Reply};
 
 /// A parked request.
@@ -19,8 +19,10 @@ pub(crate) enum Parked {
     Fetch(Call, FetchPlan),
     /// An acks=all produce whose replicas are behind.
     Produce(Call, PendingProduce),
+    /// A produce whose producer's last transaction is not over.
+    Early(Call, Box<EarlyProduce>),
     /// Not yet carried out, and what it is to meet then.
-    Request(Received, Verdict),
+    Request(Box<Received>, Verdict),
     /// Never to be answered.
     Never,
 }
@@ -38,13 +40,13 @@ impl Waiting {
         match &self.parked {
             Parked::Fetch(_, plan) => plan.concerns(touched),
             Parked::Produce(_, pending) => pending.concerns(touched),
-            Parked::Request(..) | Parked::Never => false,
+            Parked::Early(..) | Parked::Request(..) | Parked::Never => false,
         }
     }
 
     /// Whether it still does something when nobody waits for the answer.
     pub(super) fn has_effects(&self) -> bool {
-        matches!(self.parked, Parked::Request(..))
+        matches!(self.parked, Parked::Request(..) | Parked::Early(..))
     }
 }
 
@@ -64,11 +66,21 @@ impl ClusterModel {
     }
 
     /// The outcome of a request whose time is up.
-    pub(super) fn expire(&mut self, now: Duration, parked: Parked) -> Outcome {
+    pub(super) fn expire(
+        &mut self,
+        now: Duration,
+        connection: ConnectionId,
+        parked: Parked,
+    ) -> Outcome {
         match parked {
             Parked::Fetch(call, plan) => finish(plan.answer(self, &call)),
             Parked::Produce(call, pending) => finish(pending.answer(self, &call)),
-            Parked::Request(received, verdict) => self.resume(now, received, verdict),
+            Parked::Early(mut call, early) => {
+                call.now = now;
+                let reply = produce::resume(self, &call, *early);
+                self.conclude(connection, reply)
+            }
+            Parked::Request(received, verdict) => self.resume(now, *received, verdict),
             Parked::Never => Outcome::Parked,
         }
     }

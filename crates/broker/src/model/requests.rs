@@ -76,7 +76,7 @@ impl ClusterModel {
         let muted_until = self.muted_until(connection);
         if muted_until > now {
             let waiting = Waiting {
-                parked: Parked::Request(received, verdict),
+                parked: Parked::Request(Box::new(received), verdict),
                 deadline: Some(muted_until),
             };
             return self.park(connection, waiting);
@@ -104,7 +104,7 @@ impl ClusterModel {
                 return self.park(
                     connection,
                     Waiting {
-                        parked: Parked::Request(received, Verdict::Pass),
+                        parked: Parked::Request(Box::new(received), Verdict::Pass),
                         deadline,
                     },
                 );
@@ -124,7 +124,8 @@ impl ClusterModel {
                 }
             }
             Verdict::Throttle(time) => {
-                received.call.throttle = time;
+                received.call.throttle_time_ms =
+                    i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
                 self.mute(connection, now.saturating_add(time));
             }
             Verdict::Disconnect => return Outcome::Close,
@@ -146,7 +147,7 @@ impl ClusterModel {
         self.conclude(connection, reply)
     }
 
-    fn conclude(&mut self, connection: ConnectionId, reply: Reply) -> Outcome {
+    pub(super) fn conclude(&mut self, connection: ConnectionId, reply: Reply) -> Outcome {
         match reply {
             Reply::Answer(frame) => Outcome::Answer(frame),
             Reply::Silent => Outcome::Silent,
@@ -198,7 +199,7 @@ impl Call {
             version: request.version,
             correlation_id: request.correlation_id,
             answer_with: None::<ErrorCode>,
-            throttle: Duration::ZERO,
+            throttle_time_ms: 0,
         }
     }
 }

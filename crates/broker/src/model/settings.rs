@@ -58,8 +58,9 @@ pub struct ClusterSettings {
     /// Kafka's `transaction.max.timeout.ms`. Default 15 min.
     pub transaction_max_timeout_ms: i32,
     /// Kafka's `transaction.abort.timed.out.transaction.cleanup.interval.ms`: timed-out
-    /// transactions are aborted at the first multiple of it after their time. Default 10 s.
-    pub transaction_cleanup_interval: Duration,
+    /// transactions are aborted at the first multiple of it after their time. Default 10 s, in the
+    /// 2.1 profile 60 s.
+    pub transaction_cleanup_interval: Option<Duration>,
     /// Kafka's `transactional.id.expiration.ms`. Default 7 days.
     pub transactional_id_expiration: Duration,
     /// Kafka's `transaction.two.phase.commit.enable` with `unstable.api.versions.enable`: offers
@@ -88,7 +89,7 @@ impl Default for ClusterSettings {
             transaction_version: 2,
             marker_delay: Duration::from_millis(5),
             transaction_max_timeout_ms: 900_000,
-            transaction_cleanup_interval: Duration::from_secs(10),
+            transaction_cleanup_interval: None,
             transactional_id_expiration: Duration::from_secs(7 * 24 * 60 * 60),
             two_phase_commit: false,
         }
@@ -100,6 +101,16 @@ impl ClusterSettings {
     pub(crate) fn default_replication_factor(&self) -> i16 {
         let nodes = i16::try_from(self.nodes.len()).unwrap_or(i16::MAX);
         self.replication_factor.unwrap_or(nodes.min(3))
+    }
+
+    /// How often coordinators look for transactions whose time is up.
+    pub(crate) fn transaction_cleanup_interval(&self) -> Duration {
+        let default = if self.version >= KafkaVersion::V4_3 {
+            Duration::from_secs(10)
+        } else {
+            Duration::from_secs(60)
+        };
+        self.transaction_cleanup_interval.unwrap_or(default)
     }
 
     /// The versions of `api` that are carried out.

@@ -118,7 +118,7 @@ impl ClusterModel {
         who: Producer,
         partitions: impl IntoIterator<Item = (Str, i32)>,
     ) -> Result<(), ErrorCode> {
-        let interval = self.settings.transaction_cleanup_interval;
+        let interval = self.settings.transaction_cleanup_interval();
         let (id, transaction) = self.known(id)?;
         let open = transaction.state == TransactionState::Ongoing;
         transaction.add(who, partitions, now)?;

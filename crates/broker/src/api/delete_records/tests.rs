@@ -2,7 +2,9 @@ use milena_codec::ApiKey;
 use milena_codec::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 
 use super::*;
-use crate::testing::{Client, batch, fetch_request, only};
+use crate::model::profile::KafkaVersion;
+use crate::model::settings::ClusterSettings;
+use crate::testing::{Client, batch, fetch_request, only, settings, stamped};
 
 #[test]
 fn the_start_moves_up_to_the_high_watermark_at_every_version() {
@@ -48,5 +50,43 @@ fn the_start_moves_up_to_the_high_watermark_at_every_version() {
             ErrorCode::OffsetOutOfRange
         );
         assert_eq!(client.model.log_bytes, 0);
+    }
+}
+
+#[test]
+fn before_kafka_2_5_producers_are_forgotten_with_their_records() {
+    for (version, expected) in [
+        (KafkaVersion::V2_1, ErrorCode::UnknownProducerId),
+        (KafkaVersion::V4_3, ErrorCode::None),
+    ] {
+        let mut client = Client::of(ClusterSettings {
+            version,
+            ..settings(1)
+        });
+        let records = |base_sequence| {
+            let stamp = milena_records::Stamp {
+                producer_id: 5,
+                producer_epoch: 0,
+                base_sequence,
+                transactional: false,
+            };
+            stamped(&["x"], stamp)
+        };
+        client.produce(0, records(0), 7);
+        let request = DeleteRecordsRequest {
+            topics: vec![DeleteRecordsTopic {
+                name: "t".into(),
+                partitions: vec![DeleteRecordsPartition {
+                    offset: 1,
+                    ..DeleteRecordsPartition::default()
+                }],
+                ..DeleteRecordsTopic::default()
+            }],
+            ..DeleteRecordsRequest::default()
+        };
+        client.call(&request, 1);
+        let answer = client.produce(0, records(1), 7);
+        let code = ErrorCode::from(answer.error_code);
+        assert_eq!((code, answer.log_start_offset), (expected, 1));
     }
 }
