@@ -263,7 +263,10 @@ impl World {
 
     fn trace_answer(&mut self, answer: &Answer, open: bool) {
         let numbers = match answer {
-            Answer::Batch(item, error) => [number(item.number), i64::from(error.code())],
+            Answer::Batch(item, error) => [
+                number(item.txn) * 10 + number(item.number),
+                i64::from(error.code()),
+            ],
             Answer::Call(id, reply) => [number(id.0), i64::from(first_error(reply).code())],
         };
         let what = match answer {
