@@ -65,8 +65,8 @@ impl Transactions {
             }
             (Verdict::Abort(Cause::Expired { .. }, _), _) => self.handle_expired(ending, error),
             (Verdict::Abort(cause, bump), Complete::Commit) if !ending.foreign => {
-                if self.current.commit_in_doubt && self.current.may_reopen {
-                    self.leave_in_doubt(ending); // I9
+                if self.current.commit_in_doubt {
+                    self.leave_in_doubt(ending); // I1
                 } else {
                     self.must_abort(cause, bump);
                 }

@@ -254,6 +254,9 @@ impl Coordinator {
             1
         };
         self.identity.epoch = epoch.saturating_add(rises);
+        if epoch >= LAST_EPOCH {
+            self.level = Level::V1; // no repetition is recognised any more
+        }
         self.last_epoch = (self.level == Level::V2 && rises == 1).then_some(epoch);
         self.prepare(Complete::Abort, self.identity);
     }
