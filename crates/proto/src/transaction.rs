@@ -17,7 +17,9 @@
 //! - I7. The level changes only between transactions, and from V1 to V2 only with InitProducerId.
 //! - I8. Within a transaction no offsets follow offsets of which a request was lost: the lost one could
 //!   be executed last.
-//! - I9. At most one call to each coordinator is unanswered, save those that a deadline or an abort
+//! - I9. At level V1 an abort says what became of a commit in doubt only if no addition was lost: one
+//!   that is executed after the commit opens the transaction again, and that is what is aborted then.
+//! - I10. At most one call to each coordinator is unanswered, save those that a deadline or an abort
 //!   gave up; their answers change nothing.
 //!
 //! A lost InitProducerId that is executed during a later transaction aborts it and fences this
@@ -64,6 +66,8 @@ pub struct Transactions {
     identity: Option<Identity>,
     phase: Phase,
     current: Contents,
+    /// An addition was lost under this identity, which brokers cannot raise.
+    may_reopen: bool,
     coordinator: Lane,
     group: Lane,
     /// Calls that were not answered, those that were given up included.
@@ -100,6 +104,8 @@ struct Contents {
     /// An abort was sent and may have been executed.
     abort_in_doubt: bool,
     prepared: bool,
+    /// At V1, a lost addition may open the transaction once more after its end.
+    may_reopen: bool,
     partitions: BTreeMap<TopicPartition, Progress>,
     offsets: VecDeque<Offsets>,
     offsets_lost: bool,
@@ -131,6 +137,7 @@ impl Transactions {
             identity: None,
             phase: Phase::Uninitialised,
             current: Contents::default(),
+            may_reopen: false,
             coordinator: Lane::new(&config),
             group: Lane::new(&config),
             unanswered: BTreeSet::new(),
@@ -166,7 +173,10 @@ impl Transactions {
         if self.phase != Phase::Ready {
             return Err(self.misuse(Command::Begin));
         }
-        self.current = Contents::default();
+        self.current = Contents {
+            may_reopen: self.may_reopen,
+            ..Contents::default()
+        };
         self.phase = Phase::Open;
         Ok(())
     }
@@ -266,8 +276,8 @@ impl Transactions {
     /// of an earlier process. `Ended` follows, or `Fatal`.
     ///
     /// # Errors
-    /// In any other state, if the token is not that of the transaction in doubt, or if what was to
-    /// be aborted should be committed.
+    /// In any other state, if the token is not that of the transaction in doubt, or if it does not
+    /// [allow](Token::allows) it.
     pub fn resume(&mut self, token: Token, complete: Complete) -> Result<(), Misuse> {
         let foreign = match self.phase {
             Phase::Uninitialised => true,
@@ -276,7 +286,10 @@ impl Transactions {
             _ => return Err(self.misuse(Command::Resume)),
         };
         if !token.allows(complete) {
-            return Err(Misuse::WasAborted);
+            return Err(match complete {
+                Complete::Commit => Misuse::WasAborted,
+                Complete::Abort => Misuse::OnlyCommit,
+            });
         }
         if foreign {
             self.current = Contents::of(token);
@@ -325,7 +338,7 @@ impl Transactions {
         }
         let work = self.coordinator.take(id).or_else(|| self.group.take(id));
         if let Some(work) = work {
-            self.handle_work(work, reply, now, random); // I9
+            self.handle_work(work, reply, now, random); // I10
         }
     }
 
@@ -429,7 +442,8 @@ impl Contents {
     fn of(token: Token) -> Self {
         Self {
             touched: true,
-            commit_in_doubt: token.intent == Intent::Commit,
+            commit_in_doubt: token.may_be_committed(),
+            may_reopen: token.intent == Intent::CommitOnly,
             prepared: token.intent == Intent::Prepared,
             ..Self::default()
         }

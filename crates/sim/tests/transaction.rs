@@ -100,6 +100,11 @@ fn number(name: &str) -> Option<u64> {
 fn five_thousand_seeds_tear_no_transaction() {
     let total = run_all(SEEDS, STEPS);
     println!("{total:#?}");
+    assert!(total.cuts > 40_000 && total.late > 5_000 && total.moves > 10_000);
+    assert!(total.committed > 10_000 && total.aborted > 10_000 && total.offsets > 4_000);
+    assert!(total.takeovers > 3_000 && total.timeouts > 300 && total.levels > 5_000);
+    assert!(total.deadlines > 5_000 && total.resolved > 2_000 && total.bumps > 3_000);
+    assert!(total.unknown_committed > 200 && total.unknown_aborted > 200);
 }
 
 #[test]

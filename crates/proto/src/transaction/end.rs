@@ -65,7 +65,11 @@ impl Transactions {
             }
             (Verdict::Abort(Cause::Expired { .. }, _), _) => self.handle_expired(ending, error),
             (Verdict::Abort(cause, bump), Complete::Commit) if !ending.foreign => {
-                self.must_abort(cause, bump);
+                if self.current.commit_in_doubt {
+                    self.leave_in_doubt(ending); // I1
+                } else {
+                    self.must_abort(cause, bump);
+                }
             }
             (Verdict::Fatal(cause @ Cause::Fenced { .. }), _) => {
                 self.handle_refused_state(ending, error, cause);
@@ -141,7 +145,9 @@ impl Transactions {
     }
 
     pub(super) const fn token(&self, identity: Identity, level: Level) -> Token {
-        let intent = if self.current.commit_in_doubt {
+        let intent = if self.current.commit_in_doubt && self.current.may_reopen {
+            Intent::CommitOnly // I9
+        } else if self.current.commit_in_doubt {
             Intent::Commit
         } else if self.current.prepared {
             Intent::Prepared

@@ -30,6 +30,11 @@ pub enum Misuse {
     /// The token is of another transaction than the one in doubt.
     #[error("the token is not that of the transaction in doubt")]
     OtherToken,
+    /// The token is of a transaction whose abort would prove nothing.
+    #[error(
+        "the transaction may have been committed and re-opened by a lost request: commit it, or initialise the producer again"
+    )]
+    OnlyCommit,
     /// The token is of a transaction that was to be aborted.
     #[error("the transaction was to be aborted and cannot be committed")]
     WasAborted,

@@ -76,6 +76,7 @@ impl Transactions {
             Work::Partitions | Work::AddOffsets(_) => {
                 self.current.touched = true;
                 self.current.needs(v1.then_some(Bump::LostAdd));
+                self.current.may_reopen |= v1;
             }
             Work::Offsets(_) => {
                 self.current.touched = true;
@@ -205,6 +206,7 @@ impl Transactions {
     fn initialised(&mut self, identity: Identity, ongoing: Option<Identity>) {
         self.coordinator.succeed();
         self.identity = Some(identity);
+        self.may_reopen = false;
         self.level = self.offered; // I7
         let ongoing = ongoing.filter(|_| self.config.keep_prepared);
         if let Some(prepared) = ongoing {
@@ -298,6 +300,7 @@ impl Transactions {
         match (work, self.phase) {
             (Work::Init, Phase::Initialising(Some(bump))) if bump.is_optional() => {
                 self.offered = self.level;
+                self.may_reopen |= bump == Bump::LostAdd;
                 self.phase = Phase::Ready;
                 self.tell_ready();
             }

@@ -10,6 +10,9 @@ use super::{Complete, Identity, Level};
 pub enum Intent {
     /// A commit was sent, and may have been executed.
     Commit,
+    /// The same, and at V1 a lost addition may have re-opened the transaction after the commit: that
+    /// an abort succeeds would prove nothing.
+    CommitOnly,
     /// An abort was asked for, so that it is not committed.
     Abort,
     /// Nothing: the transaction is prepared (KIP-939).
@@ -33,10 +36,19 @@ pub struct Token {
 
 impl Token {
     /// Whether the transaction may be completed like that: what was to be aborted cannot be
-    /// committed.
+    /// committed, and some that may be committed cannot be aborted.
     #[must_use]
     pub const fn allows(&self, complete: Complete) -> bool {
-        !matches!((self.intent, complete), (Intent::Abort, Complete::Commit))
+        !matches!(
+            (self.intent, complete),
+            (Intent::Abort, Complete::Commit) | (Intent::CommitOnly, Complete::Abort)
+        )
+    }
+
+    /// Whether the transaction may be committed already.
+    #[must_use]
+    pub const fn may_be_committed(&self) -> bool {
+        matches!(self.intent, Intent::Commit | Intent::CommitOnly)
     }
 }
 
@@ -44,6 +56,7 @@ impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let intent = match self.intent {
             Intent::Commit => "commit",
+            Intent::CommitOnly => "commit-only",
             Intent::Abort => "abort",
             Intent::Prepared => "prepared",
         };
@@ -72,6 +85,7 @@ impl FromStr for Token {
         }
         let intent = match next()? {
             "commit" => Intent::Commit,
+            "commit-only" => Intent::CommitOnly,
             "abort" => Intent::Abort,
             "prepared" => Intent::Prepared,
             _ => return Err(ParseTokenError),

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use milena_proto::transaction::{Cause, Intent, Misuse};
+use milena_proto::transaction::{Cause, Misuse};
 
 use super::*;
 
@@ -108,7 +108,7 @@ impl World {
                     return Err(lost); // I1
                 }
             }
-            Some(Outcome::Unknown(token)) if token.intent == Intent::Commit => {
+            Some(Outcome::Unknown(token)) if token.may_be_committed() => {
                 report.unknown += 1;
                 report.unknown_committed += u64::from(everything && !nothing);
                 report.unknown_aborted += u64::from(nothing);

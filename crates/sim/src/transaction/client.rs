@@ -41,7 +41,7 @@ impl World {
     pub(super) fn pump(&mut self, index: usize) {
         while self.processes[index].alive {
             while let Some(event) = self.processes[index].core.poll_event() {
-                self.handle_event(index, event);
+                self.handle_event(index, &event);
             }
             let Some((id, call)) = self.processes[index].core.poll_call() else {
                 break;
@@ -115,16 +115,16 @@ impl World {
         core.handle_reply(id, reply, now, random);
     }
 
-    fn handle_event(&mut self, index: usize, event: Event) {
+    fn handle_event(&mut self, index: usize, event: &Event) {
         match event {
             Event::Moved(which) => {
                 let which = usize::from(matches!(which, Which::Group(_)));
                 self.processes[index].knows[which] = self.nodes[which];
             }
-            Event::Ended { outcome, .. } => self.told(index, outcome),
+            Event::Ended { outcome, .. } => self.told(index, *outcome),
             Event::Bumping(_) => self.report.bumps += 1,
             Event::MustAbort(_) => self.trace.note("must abort", &[number(index)]),
-            Event::Fatal(cause) => self.handle_fatal(index, cause),
+            Event::Fatal(cause) => self.handle_fatal(index, *cause),
             _ => {}
         }
     }

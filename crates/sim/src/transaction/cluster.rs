@@ -4,9 +4,14 @@ use super::*;
 
 impl World {
     pub(super) fn faults(&mut self) {
-        if self.dice.one_in(self.plan.cut) && !self.wires.is_empty() {
-            let wire = self.dice.index(self.wires.len());
-            self.cut(wire);
+        if self.dice.one_in(self.plan.cut) {
+            let busy = !self.dice.one_in(3);
+            let worth = |wire: &Wire| {
+                wire.connection.open && !(busy && wire.connection.received.is_empty())
+            };
+            if let Some(wire) = self.some_wire(worth) {
+                self.cut(wire);
+            }
         }
         if self.dice.one_in(self.plan.coordinator_move) {
             let which = self.dice.index(2);
@@ -41,7 +46,7 @@ impl World {
 
     /// One request is executed, of an open connection or of one that was cut. // I3
     pub(super) fn execute_one(&mut self) {
-        let late = self.healing || self.dice.one_in(4);
+        let late = self.dice.one_in(self.plan.late);
         let ready =
             |wire: &Wire| !wire.connection.received.is_empty() && (late || wire.connection.open);
         let Some(index) = self.some_wire(ready) else {
@@ -263,7 +268,10 @@ impl World {
 
     fn trace_answer(&mut self, answer: &Answer, open: bool) {
         let numbers = match answer {
-            Answer::Batch(item, error) => [number(item.number), i64::from(error.code())],
+            Answer::Batch(item, error) => [
+                number(item.txn) * 10 + number(item.number),
+                i64::from(error.code()),
+            ],
             Answer::Call(id, reply) => [number(id.0), i64::from(first_error(reply).code())],
         };
         let what = match answer {

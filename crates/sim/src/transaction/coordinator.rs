@@ -41,6 +41,8 @@ pub(super) struct Coordinator {
     identity: Identity,
     last_epoch: Option<i16>,
     previous_id: Option<i64>,
+    /// The id that an EndTxn was sent under whose answer named the one that is used now.
+    used_up_id: Option<i64>,
     next_id: i64,
     first_epoch: i16,
     level: Level,
@@ -73,6 +75,7 @@ impl Coordinator {
             },
             last_epoch: None,
             previous_id: None,
+            used_up_id: None,
             next_id: 1000,
             first_epoch: plan.first_epoch,
             level: Level::V1,
@@ -151,7 +154,7 @@ impl Coordinator {
         level: Level,
     ) -> Answer<Option<Identity>> {
         self.check_markers()?;
-        let overflow = self.previous_id == Some(identity.producer_id)
+        let overflow = self.used_up_id == Some(identity.producer_id)
             && identity.epoch >= LAST_EPOCH
             && self.identity.epoch == 0;
         let id = identity.producer_id == self.identity.producer_id || overflow;
@@ -208,6 +211,7 @@ impl Coordinator {
 
     fn start_over(&mut self, epoch: i16) {
         self.previous_id = Some(self.identity.producer_id);
+        self.used_up_id = None;
         self.identity = Identity {
             producer_id: self.next_id,
             epoch,
@@ -254,6 +258,9 @@ impl Coordinator {
             1
         };
         self.identity.epoch = epoch.saturating_add(rises);
+        if epoch >= LAST_EPOCH {
+            self.level = Level::V1; // no repetition is recognised any more
+        }
         self.last_epoch = (self.level == Level::V2 && rises == 1).then_some(epoch);
         self.prepare(Complete::Abort, self.identity);
     }
@@ -343,6 +350,7 @@ impl Coordinator {
         self.parts.clear();
         if let Some(producer_id) = self.rotates.take() {
             self.previous_id = Some(self.identity.producer_id);
+            self.used_up_id = self.previous_id;
             self.identity = Identity {
                 producer_id,
                 epoch: 0,

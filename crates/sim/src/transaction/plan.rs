@@ -27,6 +27,8 @@ pub struct Plan {
     pub timeout: Duration,
     /// A step cuts a connection.
     pub cut: u64,
+    /// A request may be one of a connection that was cut: the rarer, the later those run.
+    pub late: u64,
     /// A step moves a coordinator.
     pub coordinator_move: u64,
     /// A step starts another process with the same id.
@@ -57,6 +59,7 @@ impl Plan {
         let old = dice.one_in(8);
         let mut odds = |of: &[u64]| dice.pick(of);
         let cut = odds(&[15, 25, 40, 80]);
+        let late = odds(&[2, 4, 12, 40]);
         let coordinator_move = odds(&[0, 60, 150]);
         let takeover = odds(&[0, 0, 150, 400]);
         let level_change = odds(&[0, 0, 60, 200]);
@@ -78,6 +81,7 @@ impl Plan {
             first_epoch: dice.pick(&[0, 0, 0, i16::MAX - 6, i16::MAX - 2]),
             timeout: Duration::from_millis(dice.pick(&[600, 3_000, 10_000])),
             cut,
+            late,
             coordinator_move,
             takeover,
             level_change: if old { 0 } else { level_change },
@@ -95,6 +99,7 @@ impl Plan {
     #[must_use]
     pub const fn healed(mut self) -> Self {
         self.cut = 0;
+        self.late = 1;
         self.coordinator_move = 0;
         self.takeover = 0;
         self.level_change = 0;

@@ -21,12 +21,10 @@ impl World {
             State::Ready => self.begin(index),
             State::Open => self.work(index),
             State::MustAbort => self.abort(index),
-            State::Committing | State::Aborting => {
-                if self.dice.one_in(self.plan.deadline) {
-                    self.report.deadlines += 1;
-                    self.trace.note("deadline", &[number(index)]);
-                    self.processes[index].core.handle_deadline();
-                }
+            State::Committing | State::Aborting if self.dice.one_in(self.plan.deadline) => {
+                self.report.deadlines += 1;
+                self.trace.note("deadline", &[number(index)]);
+                self.processes[index].core.handle_deadline();
             }
             State::InDoubt => self.resolve(index),
             _ => {}
@@ -205,9 +203,9 @@ pub(super) fn partition(part: usize) -> TopicPartition {
 
 fn completion(dice: &mut Dice, token: Token) -> Complete {
     let complete = dice.pick(&[Complete::Commit, Complete::Abort]);
-    if token.allows(complete) {
-        complete
-    } else {
-        Complete::Abort
+    match complete {
+        _ if token.allows(complete) => complete,
+        Complete::Commit => Complete::Abort,
+        Complete::Abort => Complete::Commit,
     }
 }
