@@ -230,6 +230,12 @@ impl Pool {
         state.throttled.get(address).copied().unwrap_or_default()
     }
 
+    /// Whether any connection is open.
+    pub fn has_connections(&self) -> bool {
+        let state = self.inner.shared.state();
+        state.lanes.values().any(|lane| lane.link().up.is_some())
+    }
+
     /// How busy a broker is, seen from one lane. Cheap; opens nothing.
     pub fn load(&self, of: &Address, lane: Lane) -> Load {
         let now = self.env().now();

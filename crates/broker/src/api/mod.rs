@@ -20,6 +20,7 @@ mod metadata;
 mod offset_for_leader_epoch;
 mod offsets;
 pub(crate) mod produce;
+mod throttle;
 mod validate;
 
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub(crate) struct Call {
     pub(crate) correlation_id: i32,
     /// A fault: the error to answer whatever comes of the request.
     pub(crate) answer_with: Option<ErrorCode>,
+    /// A fault: how long the answer asks the client to wait.
+    pub(crate) throttle: Duration,
 }
 
 /// What an API comes to.
@@ -59,7 +62,12 @@ pub(crate) enum Reply {
 impl Call {
     /// The answer as a frame.
     pub(crate) fn answer<M: Message>(&self, message: &M) -> Reply {
-        self.answer_in(message, self.version)
+        if self.throttle.is_zero() {
+            return self.answer_in(message, self.version);
+        }
+        let mut message = message.clone();
+        throttle::ask(&mut message, self.throttle);
+        self.answer_in(&message, self.version)
     }
 
     fn answer_in<M: Message>(&self, message: &M, version: i16) -> Reply {

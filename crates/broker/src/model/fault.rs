@@ -42,6 +42,11 @@ pub enum Verdict {
     /// A Produce is carried out and answered with this error all the same (with the offset it got,
     /// as after a late loss of leadership); requests of other APIs pass.
     ApplyThenError(ErrorCode),
+    /// It is carried out, and the answer asks the client to send nothing more on this connection for
+    /// so long (KIP-219). A request that comes all the same is carried out, so that tests see it.
+    /// For Produce, Fetch, Metadata, ListOffsets, InitProducerId, FindCoordinator and CreateTopics;
+    /// answers of other APIs ask for nothing.
+    Throttle(Duration),
     /// It is not carried out, and the connection is closed.
     Disconnect,
     /// It is carried out, and the connection is closed instead of an answer.

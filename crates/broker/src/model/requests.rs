@@ -103,6 +103,7 @@ impl ClusterModel {
                 }
             }
             Verdict::ApplyThenError(code) => received.call.answer_with = Some(code),
+            Verdict::Throttle(time) => received.call.throttle = time,
             Verdict::Disconnect => return Outcome::Close,
             Verdict::Silence => {
                 return self.park(
@@ -174,6 +175,7 @@ impl Call {
             version: request.version,
             correlation_id: request.correlation_id,
             answer_with: None::<ErrorCode>,
+            throttle: Duration::ZERO,
         }
     }
 }

@@ -1,0 +1,30 @@
+//! Asking a client to wait (KIP-219).
+
+use std::any::Any;
+use std::time::Duration;
+
+use milena_codec::messages::{
+    CreateTopicsResponse, FetchResponse, FindCoordinatorResponse, InitProducerIdResponse,
+    ListOffsetsResponse, MetadataResponse, ProduceResponse,
+};
+
+/// Puts the time into an answer that has a place for it and is among those below.
+pub(super) fn ask(answer: &mut dyn Any, time: Duration) {
+    let millis = i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+    macro_rules! put {
+        ($($response:ty),*) => {
+            $(if let Some(answer) = answer.downcast_mut::<$response>() {
+                answer.throttle_time_ms = millis;
+            })*
+        };
+    }
+    put!(
+        CreateTopicsResponse,
+        FetchResponse,
+        FindCoordinatorResponse,
+        InitProducerIdResponse,
+        ListOffsetsResponse,
+        MetadataResponse,
+        ProduceResponse
+    );
+}
