@@ -77,7 +77,7 @@ impl AddressMap {
 
     /// Adds an entry for one advertised address; one that is there already is replaced.
     #[must_use]
-    pub fn with(mut self, advertised: Address, way: Way) -> Self {
+    pub fn with(mut self, advertised: &Address, way: Way) -> Self {
         let pattern = Pattern {
             host: Hosts::One(lower(&advertised.host)),
             port: Some(advertised.port),

@@ -46,8 +46,8 @@ pub(crate) struct Call {
     pub(crate) correlation_id: i32,
     /// A fault: the error to answer whatever comes of the request.
     pub(crate) answer_with: Option<ErrorCode>,
-    /// A fault: how long the answer asks the client to wait.
-    pub(crate) throttle: Duration,
+    /// A fault: how many ms the answer asks the client to wait.
+    pub(crate) throttle_ms: i32,
 }
 
 /// What an API comes to.
@@ -62,11 +62,11 @@ pub(crate) enum Reply {
 impl Call {
     /// The answer as a frame.
     pub(crate) fn answer<M: Message>(&self, message: &M) -> Reply {
-        if self.throttle.is_zero() {
+        if self.throttle_ms == 0 {
             return self.answer_in(message, self.version);
         }
         let mut message = message.clone();
-        throttle::ask(&mut message, self.throttle);
+        throttle::ask(&mut message, self.throttle_ms);
         self.answer_in(&message, self.version)
     }
 

@@ -1,7 +1,6 @@
 //! Asking a client to wait (KIP-219).
 
 use std::any::Any;
-use std::time::Duration;
 
 use milena_codec::messages::{
     CreateTopicsResponse, FetchResponse, FindCoordinatorResponse, InitProducerIdResponse,
@@ -9,8 +8,7 @@ use milena_codec::messages::{
 };
 
 /// Puts the time into an answer that has a place for it and is among those below.
-pub(super) fn ask(answer: &mut dyn Any, time: Duration) {
-    let millis = i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+pub(super) fn ask(answer: &mut dyn Any, millis: i32) {
     macro_rules! put {
         ($($response:ty),*) => {
             $(if let Some(answer) = answer.downcast_mut::<$response>() {

@@ -103,7 +103,10 @@ impl ClusterModel {
                 }
             }
             Verdict::ApplyThenError(code) => received.call.answer_with = Some(code),
-            Verdict::Throttle(time) => received.call.throttle = time,
+            Verdict::Throttle(time) => {
+                let millis = i32::try_from(time.as_millis());
+                received.call.throttle_ms = millis.unwrap_or(i32::MAX);
+            }
             Verdict::Disconnect => return Outcome::Close,
             Verdict::Silence => {
                 return self.park(
@@ -175,7 +178,7 @@ impl Call {
             version: request.version,
             correlation_id: request.correlation_id,
             answer_with: None::<ErrorCode>,
-            throttle: Duration::ZERO,
+            throttle_ms: 0,
         }
     }
 }
