@@ -242,3 +242,33 @@ async fn everything_can_be_sent_through_one_tunnel() {
     send(&producer, 0).await;
     assert_eq!(read(&client).await, ["0"]);
 }
+
+/// Scenario 57: positions of one cluster mean nothing in another.
+#[tokio::test(start_paused = true)]
+async fn a_consumer_never_reads_on_silently_in_another_cluster() {
+    let old = broker(1, 1).await;
+    let network = Network::of(&old);
+    let (client, _) = connect(&network, "node-1.mock:9092").await;
+    let producer = client.producer().build().await.unwrap();
+    for number in 0..5 {
+        send(&producer, number).await;
+    }
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let consumer = client.consumer().topics(["t"]);
+    let consumer = consumer.on_event(move |event| seen.lock().unwrap().push(format!("{event:?}")));
+    let mut consumer = consumer.build().await.unwrap();
+    for _ in 0..5 {
+        consumer.recv().await.unwrap();
+    }
+    let new = broker(1, 2).await;
+    network.lead("node-1.mock:9092", &new, "node-1.mock:9092");
+    old.close().await;
+    for number in 5..20 {
+        send(&producer, number).await;
+    }
+    let read = tokio::time::timeout(Duration::from_secs(60), consumer.recv()).await;
+    let read = read.expect("it is told");
+    let told = events.lock().unwrap().join(", ");
+    assert!(read.is_err(), "{told}");
+}

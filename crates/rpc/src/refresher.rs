@@ -3,8 +3,8 @@
 //! - I1: one look-up is under way at most.
 //! - I2: look-ups that are repeated, or that failed, are spaced by the backoff; a new topic's first
 //!   is not.
-//! - I3: when every known broker has failed, the bootstrap servers are asked (KIP-899), unless
-//!   `metadata.recovery.strategy` is `none`.
+//! - I3: when every known broker has failed, or the first four of many, the bootstrap servers are
+//!   asked (KIP-899), unless `metadata.recovery.strategy` is `none`.
 //! - I4: connections are dropped only when none of them is open, when no broker gave metadata for
 //!   too long, when a broker asks for it, or when another cluster answers; and in one stretch
 //!   without metadata only once for the first of these reasons.
@@ -26,6 +26,10 @@ use crate::shared::{Shared, address_of};
 /// The time one broker has to answer a look-up, at first: another one may know more, or be
 /// alive. Doubles with each round in which nobody answers.
 const FIRST_PATIENCE: Duration = Duration::from_secs(3);
+
+/// So many known brokers are asked before the bootstrap servers, and the others in later rounds: in a
+/// large cluster that is silent, all of them would take minutes.
+const KNOWN_A_ROUND: usize = 4;
 
 /// Renews the metadata until it is aborted.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -102,10 +106,13 @@ impl Refresher {
         if let Some(silence) = self.starved_for() {
             self.rebootstrap(RebootstrapReason::NoMetadata { silence });
         }
-        let known = match std::mem::take(&mut self.from_bootstrap) {
+        let mut known = match std::mem::take(&mut self.from_bootstrap) {
             true => Vec::new(),
             false => self.shared.brokers_by_load(Lane::Main),
         };
+        if self.may_rebootstrap() {
+            known.truncate(KNOWN_A_ROUND);
+        }
         let mut reachable = known.is_empty();
         for address in &known {
             match self.ask(address, lookup).await {

@@ -103,6 +103,28 @@ async fn without_recovery_only_the_known_brokers_are_tried() {
     cluster.refreshed(within(30)).await.unwrap();
 }
 
+/// Scenario 57: every name leads to something that swallows all bytes, as after a network was moved.
+#[tokio::test(start_paused = true)]
+async fn a_large_cluster_that_is_silent_does_not_keep_the_bootstrap_servers_from_being_asked() {
+    const HOSTS: [&str; 30] = [
+        "h00", "h01", "h02", "h03", "h04", "h05", "h06", "h07", "h08", "h09", "h10", "h11", "h12",
+        "h13", "h14", "h15", "h16", "h17", "h18", "h19", "h20", "h21", "h22", "h23", "h24", "h25",
+        "h26", "h27", "h28", "h29",
+    ];
+    let peers = Peers::new(&[&["seed"], &HOSTS[..]].concat(), |ask| {
+        let hosts = (1..).zip(HOSTS).collect();
+        let picture = Picture {
+            brokers: hosts,
+            ..two_brokers()
+        };
+        (*ask.host == *"seed").then(|| picture.answer(ask))?
+    });
+    let cluster = connect(&peers, config(&["seed"])).await;
+    let begun = within(0);
+    cluster.refreshed(within(60)).await.unwrap();
+    assert!(within(0) - begun < Duration::from_secs(13));
+}
+
 /// Scenario 57, KIP-1102: brokers that take connections and answer nothing are not unreachable.
 #[tokio::test(start_paused = true)]
 async fn brokers_that_give_no_metadata_are_left_after_the_time_for_that() {
