@@ -54,10 +54,14 @@ pub use milena_admin as admin;
 pub use milena_auth as auth;
 pub use milena_codec::{ErrorCode, Str, Uuid};
 pub use milena_net::{
-    Address, CallError as NetCallError, Connector, Environment, TlsConfig, TlsConfigBuilder,
+    Address, AddressMap, AddressMapError, CallError as NetCallError, Connector, Environment,
+    TlsConfig, TlsConfigBuilder, Way,
 };
 pub use milena_records::{Header, Headers, TimestampType};
-pub use milena_rpc::{AutoCreate, CallError, Cluster, ConnectClusterError, TopicError};
+pub use milena_rpc::{
+    AutoCreate, CallError, Cluster, ClusterEvent, ConnectClusterError, RebootstrapReason,
+    TopicError,
+};
 
 #[cfg(feature = "mock")]
 pub use milena_broker as broker;

@@ -24,7 +24,6 @@ pub(super) fn handle(
 
 pub(super) fn refuse(call: &Call, code: ErrorCode) -> AddOffsetsToTxnResponse {
     AddOffsetsToTxnResponse {
-        throttle_time_ms: call.throttle_time_ms,
         error_code: code.code(),
         ..AddOffsetsToTxnResponse::default()
     }

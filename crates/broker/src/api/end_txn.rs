@@ -19,7 +19,6 @@ pub(super) fn handle(
 ) -> EndTxnResponse {
     match end(model, call, request) {
         Ok(producer) if call.version >= BUMPS_FROM => EndTxnResponse {
-            throttle_time_ms: call.throttle_time_ms,
             producer_id: producer.id,
             producer_epoch: producer.epoch,
             ..EndTxnResponse::default()
@@ -31,7 +30,6 @@ pub(super) fn handle(
 
 pub(super) fn refuse(call: &Call, code: ErrorCode) -> EndTxnResponse {
     EndTxnResponse {
-        throttle_time_ms: call.throttle_time_ms,
         error_code: code.code(),
         producer_id: -1,
         producer_epoch: -1,

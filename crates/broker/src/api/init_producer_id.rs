@@ -17,7 +17,6 @@ pub(super) fn handle(
 ) -> InitProducerIdResponse {
     match init(model, call, request) {
         Ok(producer) => InitProducerIdResponse {
-            throttle_time_ms: call.throttle_time_ms,
             producer_id: producer.id,
             producer_epoch: producer.epoch,
             ..InitProducerIdResponse::default()
@@ -28,7 +27,6 @@ pub(super) fn handle(
 
 pub(super) fn refuse(call: &Call, code: ErrorCode) -> InitProducerIdResponse {
     InitProducerIdResponse {
-        throttle_time_ms: call.throttle_time_ms,
         error_code: code.code(),
         producer_id: -1,
         producer_epoch: -1,

@@ -26,6 +26,7 @@ mod metadata;
 mod offset_for_leader_epoch;
 mod offsets;
 pub(crate) mod produce;
+mod throttle;
 mod txn_offset_commit;
 mod validate;
 
@@ -70,7 +71,12 @@ pub(crate) enum Reply {
 impl Call {
     /// The answer as a frame.
     pub(crate) fn answer<M: Message>(&self, message: &M) -> Reply {
-        self.answer_in(message, self.version)
+        if self.throttle_time_ms == 0 {
+            return self.answer_in(message, self.version);
+        }
+        let mut message = message.clone();
+        throttle::ask(&mut message, self.throttle_time_ms);
+        self.answer_in(&message, self.version)
     }
 
     fn answer_in<M: Message>(&self, message: &M, version: i16) -> Reply {

@@ -416,7 +416,6 @@ fn response(
         }
     }
     ProduceResponse {
-        throttle_time_ms: call.throttle_time_ms,
         responses,
         node_endpoints,
         ..ProduceResponse::default()

@@ -73,7 +73,6 @@ fn respond(
         });
     }
     TxnOffsetCommitResponse {
-        throttle_time_ms: call.throttle_time_ms,
         topics,
         ..TxnOffsetCommitResponse::default()
     }
