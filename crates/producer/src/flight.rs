@@ -16,6 +16,7 @@ use milena_proto::sequencer::{
 
 use crate::ProducerConfig;
 use crate::failed::{DeliveryCause, LastError, TimeSpent};
+use crate::metrics::{ErrorKind, Waited};
 use crate::shared::Batch;
 
 pub(crate) struct Flight {
@@ -40,6 +41,8 @@ pub(crate) struct Travelling {
     first: Option<Instant>,
     /// When the attempt under way began.
     current: Option<Instant>,
+    /// When it was closed, or the last attempt ended.
+    since: Instant,
     in_attempts: Duration,
     log_append_time: Option<i64>,
     /// Why it fails, if it does.
@@ -52,6 +55,7 @@ pub(crate) enum Settled {
         batch: Batch,
         offset: Option<i64>,
         log_append_time: Option<i64>,
+        attempts: u32,
     },
     Failed {
         batch: Batch,
@@ -148,6 +152,17 @@ impl Flight {
         Some(&self.batches.get(&id)?.batch)
     }
 
+    /// What a batch whose attempt has begun did before.
+    pub(crate) fn waited(&self, id: BatchId) -> Option<Waited> {
+        let travelling = self.batches.get(&id)?;
+        Some(Waited {
+            opened_at: travelling.batch.opened_at(),
+            since: travelling.since,
+            attempts: travelling.attempts,
+            last: self.last_error.as_ref().map(ErrorKind::of_last),
+        })
+    }
+
     /// Takes an attempt's outcome. `cause` is the failure, should this be one.
     pub(crate) fn finish(
         &mut self,
@@ -221,6 +236,7 @@ impl Flight {
                             batch: travelling.batch,
                             offset,
                             log_append_time: travelling.log_append_time,
+                            attempts: travelling.attempts,
                         }
                     }));
                 }
@@ -270,6 +286,7 @@ fn cause_of(because: Because) -> DeliveryCause {
 impl Travelling {
     fn new(batch: Batch) -> Self {
         Self {
+            since: batch.closed_at(),
             batch,
             attempts: 0,
             first: None,
@@ -300,6 +317,7 @@ impl Travelling {
     fn end(&mut self, now: Instant) {
         if let Some(begun) = self.current.take() {
             self.in_attempts += now.saturating_duration_since(begun);
+            self.since = now;
         }
     }
 

@@ -29,6 +29,7 @@ mod error;
 mod event;
 mod failed;
 mod flight;
+mod metrics;
 mod outbox;
 mod partition;
 mod permit;
@@ -51,6 +52,9 @@ pub use config::{ConfigError, Hook, Linger, ProducerConfig};
 pub use error::{SendAllError, SendError, TrySendError};
 pub use event::ProducerEvent;
 pub use failed::{DeliveryCause, DeliveryError, FailedBatch, LastError, RecordError, TimeSpent};
+pub use metrics::{
+    Counts, ErrorKind, Latencies, MetricsSnapshot, NodeMetrics, TimeLedger, Waits,
+};
 pub use permit::Permit;
 pub use producer::Producer;
 pub use receipt::{Ack, Receipt};

@@ -11,6 +11,7 @@ use milena_codec::Str;
 
 use crate::failed::{DeliveryCause, LastError};
 use crate::flight::{Flight, Settled, Travelling};
+use crate::metrics::TopicCounts;
 use crate::shared::{Outcome, Queue, Shared, lock};
 
 /// A partition that this producer has used.
@@ -25,6 +26,7 @@ pub(crate) struct Partition {
     pub(crate) ready: AtomicBool,
     /// Whether it stands in the line of those that send once nothing is in flight there.
     pub(crate) patient: AtomicBool,
+    pub(crate) counts: Arc<TopicCounts>,
 }
 
 /// When a partition wants its turn.
@@ -39,6 +41,7 @@ pub(crate) enum Turn {
 impl Partition {
     pub(crate) fn new(topic: Str, index: i32, slot: usize, shared: &Shared) -> Self {
         Self {
+            counts: shared.metrics.topic(&topic),
             topic,
             index,
             slot,
@@ -76,6 +79,7 @@ impl Partition {
         match self.queue.front() {
             Front::Empty | Front::Sealing => None,
             Front::Sealed { .. } => Some(Turn::Now),
+            Front::Open { due: true, .. } => Some(Turn::Now),
             Front::Open { opened_at, .. } => shared.haste().or({
                 match shared.config.linger.time() {
                     None => Some(Turn::WhenQuiet),

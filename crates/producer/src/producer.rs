@@ -15,6 +15,7 @@ use tokio::time::timeout_at;
 use crate::driver::Driver;
 use crate::failed::DeliveryCause;
 use crate::flight::Travelling;
+use crate::metrics::Waiting;
 use crate::partition::{Partition, Turn};
 use crate::record::Destination;
 use crate::send::SendFuture;
@@ -243,6 +244,7 @@ impl Producer {
         if shared.phase() != Phase::Open {
             return Err(SendError::Closed);
         }
+        let _waiting = Waiting::for_metadata(shared);
         let cluster = &shared.cluster;
         let name = record.topic();
         let state = shared.topic(name);
@@ -345,7 +347,8 @@ impl Producer {
 }
 
 impl Shared {
-    /// A batch was opened: sees to it that it goes when it is due, and the one before at once.
+    /// A batch was opened, or is due by what it holds: sees to it that it goes when it is due, and
+    /// the one before at once.
     #[cold]
     fn batch_opened(self: &Arc<Self>, partition: &Arc<Partition>, at: Instant, opened: Opened) {
         if let Some(closed) = opened.closed {
@@ -353,7 +356,9 @@ impl Shared {
             self.seal(closed);
         }
         match self.config.linger.time() {
-            _ if self.haste() == Some(Turn::Now) => self.schedule(partition, Turn::Now),
+            _ if opened.due || self.haste() == Some(Turn::Now) => {
+                self.schedule(partition, Turn::Now);
+            }
             None => self.schedule(partition, Turn::WhenQuiet),
             Some(linger) if linger.is_zero() => self.schedule(partition, Turn::Now),
             Some(linger) => {

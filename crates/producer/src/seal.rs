@@ -130,8 +130,14 @@ impl Job {
         let records = closed.records();
         let partition = Arc::clone(closed.cell().owner());
         let mut compressor = shared.compressor();
-        match closed.seal(&mut compressor) {
-            Ok(batch) => {
+        let codec = shared.config.compression;
+        let sealing = shared.metrics.closed(&closed, codec, shared.now());
+        let sealed = closed.seal(&mut compressor);
+        let batch = sealed.as_ref().ok();
+        shared.metrics.sealed(&sealing, batch, || shared.now());
+        match sealed {
+            Ok(mut batch) => {
+                batch.set_closed_at(sealing.closed_at);
                 lock(&shared.sealers.state).compressors.push(compressor);
                 if let Err(batch) = partition.queue.put_sealed(batch) {
                     shared.fail_unsent(&batch, given_up(shared));

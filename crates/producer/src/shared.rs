@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::alarms::Alarms;
 use crate::failed::{DeliveryCause, FailedBatch};
 use crate::flight::Settled;
+use crate::metrics::Metrics;
 use crate::outbox::LeaderOutbox;
 use crate::partition::{Partition, Turn};
 use crate::seal::Sealers;
@@ -32,6 +33,7 @@ pub(crate) enum Outcome {
     Acknowledged {
         base_offset: Option<i64>,
         log_append_time: Option<i64>,
+        attempts: u32,
     },
     Failed(Arc<FailedBatch>),
 }
@@ -70,6 +72,7 @@ pub(crate) struct Shared {
     pub(crate) notify: Notify,
     pub(crate) alarms: Alarms,
     pub(crate) sealers: Sealers,
+    pub(crate) metrics: Metrics,
     /// A batch was closed, and the next `send` should let the sockets' tasks run.
     pub(crate) crowded: AtomicBool,
     /// By node id.
@@ -90,9 +93,13 @@ impl Shared {
         let limits = Limits {
             batch: config.batch_size,
             memory: config.buffer_memory,
+            records: config.batch_records.unwrap_or(u32::MAX),
+            due_bytes: config.flush_bytes.unwrap_or(usize::MAX),
+            due_records: config.flush_records.unwrap_or(u32::MAX),
         };
         Self {
             id: cluster.env().random.next_u64(),
+            metrics: Metrics::new(cluster.env().now()),
             cluster,
             accumulator: Arc::new(Accumulator::new(limits)),
             notify: Notify::new(),
@@ -225,6 +232,7 @@ impl Shared {
 
     pub(crate) fn emit(&self, event: &ProducerEvent) {
         event.trace();
+        self.metrics.count_event(event);
         // A hook that panicked once may do so again, and twice aborts the process.
         if let Some(hook) = &self.config.on_event
             && !std::thread::panicking()
@@ -243,11 +251,14 @@ impl Shared {
                     batch,
                     offset,
                     log_append_time,
+                    attempts,
                 } => {
+                    self.metrics.delivered(partition, &batch, self.now());
                     lock(&self.report).count_delivered(batch.sealed().count());
                     let outcome = Outcome::Acknowledged {
                         base_offset: offset,
                         log_append_time,
+                        attempts,
                     };
                     self.accumulator.resolve(&batch, outcome);
                 }
@@ -288,6 +299,8 @@ impl Shared {
     /// Fails a batch that was never sealed: without its codec, which nobody needs now.
     pub(crate) fn fail_unsealed_batch(&self, closed: ClosedBatch, cause: DeliveryCause) {
         let records = closed.records();
+        let none = milena_records::Compression::None;
+        self.metrics.closed(&closed, none, self.now());
         match closed.seal(&mut milena_records::Compressor::default()) {
             Ok(batch) => self.fail_unsent(&batch, cause),
             Err(Unsealed { error, cell }) => {

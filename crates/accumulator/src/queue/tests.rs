@@ -11,7 +11,11 @@ type Outcome = u32;
 type TestQueue = Queue<Outcome, ()>;
 
 fn accumulator(batch: usize, memory: usize) -> Arc<Accumulator<Outcome, ()>> {
-    Arc::new(Accumulator::new(Limits { batch, memory }))
+    Arc::new(Accumulator::new(Limits {
+        batch,
+        memory,
+        ..Limits::default()
+    }))
 }
 
 fn start() -> Instant {
