@@ -41,6 +41,7 @@ mod seal;
 mod send;
 mod shared;
 mod topic;
+pub mod verdict;
 mod wire;
 
 pub use milena_codec::{ErrorCode, Str};
@@ -52,9 +53,7 @@ pub use config::{ConfigError, Hook, Linger, ProducerConfig};
 pub use error::{SendAllError, SendError, TrySendError};
 pub use event::ProducerEvent;
 pub use failed::{DeliveryCause, DeliveryError, FailedBatch, LastError, RecordError, TimeSpent};
-pub use metrics::{
-    Counts, ErrorKind, Latencies, MetricsSnapshot, NodeMetrics, TimeLedger, Waits,
-};
+pub use metrics::{Counts, ErrorKind, Latencies, MetricsSnapshot, NodeMetrics, TimeLedger, Waits};
 pub use permit::Permit;
 pub use producer::Producer;
 pub use receipt::{Ack, Receipt};
@@ -62,3 +61,4 @@ pub use record::{Destination, Record};
 pub use report::{CloseReport, DeliveryReport, FlushError};
 pub use send::SendFuture;
 pub use topic::TopicHandle;
+pub use verdict::{Suggestion, Verdict};

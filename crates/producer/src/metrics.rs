@@ -22,8 +22,8 @@ pub(crate) use self::counting::{Metrics, TopicCounts, Waited};
 pub(crate) use self::flow::Waiting;
 pub use self::histogram::Latencies;
 
-use crate::failed::{DeliveryCause, LastError};
 use crate::Producer;
+use crate::failed::{DeliveryCause, LastError};
 
 /// The numbers of one producer, since it was made unless said otherwise.
 #[derive(Clone, Debug)]

@@ -287,11 +287,7 @@ impl Metrics {
             Fate::NotWritten => add(&counts.not_written, records),
             Fate::MaybeWritten => add(&counts.maybe_written, records),
         }
-        add_kind(
-            &self.failures,
-            ErrorKind::of_cause(batch.cause()),
-            records,
-        );
+        add_kind(&self.failures, ErrorKind::of_cause(batch.cause()), records);
     }
 
     /// Keeps a snapshot for the next verdict, and returns the one before.

@@ -123,7 +123,10 @@ mod tests {
         for micros in (0..5_000).chain((0..37).map(|power| (1 << power) + 1)) {
             let bucket = bucket_of(micros);
             let end = end_of(bucket);
-            assert!(end >= micros && end - micros <= micros / 8, "{micros} {end}");
+            assert!(
+                end >= micros && end - micros <= micros / 8,
+                "{micros} {end}"
+            );
             assert!(bucket >= last || micros < 5_000);
             last = bucket;
         }
