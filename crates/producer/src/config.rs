@@ -7,7 +7,7 @@ use std::time::Duration;
 use milena_proto::sequencer::Acks;
 use milena_records::{Compression, Compressor, DEFAULT_BATCH_LIMIT, LevelError};
 
-use crate::{FailedBatch, ProducerEvent};
+use crate::{FailedBatch, ProducerEvent, ProducerInterceptor};
 
 /// The settings of a [`Producer`](crate::Producer). Defaults are the Java client's, except where
 /// said; its names are given.
@@ -62,6 +62,9 @@ pub struct ProducerConfig {
     /// that are sent before the first of them is acknowledged. Without idempotence a partition has
     /// one batch in flight whatever this says, so that retries cannot reorder. Default 5.
     pub max_in_flight: usize,
+    /// `interceptor.classes`: called with every record and every batch's outcome, in this order.
+    /// Default none, which costs nothing.
+    pub interceptors: Vec<Arc<dyn ProducerInterceptor>>,
     /// Called with every batch that fails, from the producer's task: it must not block. For dead
     /// letters and for those who drop their receipts.
     pub on_failed_batch: Option<Hook<Arc<FailedBatch>>>,
@@ -89,6 +92,7 @@ impl Default for ProducerConfig {
             retry_backoff: Duration::from_millis(100),
             retry_backoff_max: Duration::from_secs(1),
             max_in_flight: 5,
+            interceptors: Vec::new(),
             on_failed_batch: None,
             on_event: None,
         }

@@ -44,6 +44,15 @@ pub enum ProducerEvent {
     },
     /// A batch has failed.
     BatchFailed(Arc<FailedBatch>),
+    /// A function of the user's panicked. Nothing else suffers from it.
+    Panicked {
+        /// The interceptor's name, or what else was called.
+        who: Str,
+        /// Which of its functions.
+        what: &'static str,
+        /// What the panic said.
+        message: Str,
+    },
 }
 
 impl ProducerEvent {
@@ -67,6 +76,9 @@ impl ProducerEvent {
                 from,
                 to,
             } => tracing::info!(%topic, partition, from, to, "partition has a new leader"),
+            Self::Panicked { who, what, message } => {
+                tracing::error!(%who, what, %message, "a function given to the producer panicked");
+            }
             Self::BatchFailed(batch) => tracing::warn!(
                 topic = %batch.topic(),
                 partition = batch.partition(),

@@ -173,6 +173,10 @@ impl FailedBatch {
         }
     }
 
+    pub(crate) fn owner(&self) -> &Partition {
+        &self.partition
+    }
+
     /// Whether its records may be in the log, over all attempts.
     pub fn fate(&self) -> Fate {
         self.fate

@@ -23,12 +23,14 @@
 
 mod alarms;
 mod answer;
+mod callback;
 mod config;
 mod driver;
 mod error;
 mod event;
 mod failed;
 mod flight;
+mod interceptor;
 mod metrics;
 mod outbox;
 mod partition;
@@ -53,6 +55,7 @@ pub use config::{ConfigError, Hook, Linger, ProducerConfig};
 pub use error::{SendAllError, SendError, TrySendError};
 pub use event::ProducerEvent;
 pub use failed::{DeliveryCause, DeliveryError, FailedBatch, LastError, RecordError, TimeSpent};
+pub use interceptor::{BatchOutcome, OutgoingRecord, ProducerInterceptor};
 pub use metrics::{Counts, ErrorKind, Latencies, MetricsSnapshot, NodeMetrics, TimeLedger, Waits};
 pub use permit::Permit;
 pub use producer::Producer;

@@ -38,7 +38,7 @@ impl Permit {
     pub fn send(mut self, record: Record<'_>) -> Result<Receipt, TrySendError> {
         let mut reserved = self.reserved.take();
         self.producer
-            .accept(&record, &mut reserved)
+            .accept_intercepted(&record, &mut reserved)
             .map_err(|blocked| refused_now(blocked, &record))
     }
 }

@@ -89,7 +89,7 @@ impl Producer {
         reason = "records are given as to `send`"
     )]
     pub fn try_send(&self, record: Record<'_>) -> Result<Receipt, TrySendError> {
-        self.accept(&record, &mut None)
+        self.accept_intercepted(&record, &mut None)
             .map_err(|blocked| refused_now(blocked, &record))
     }
 

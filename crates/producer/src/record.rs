@@ -108,6 +108,26 @@ impl<'a> Record<'a> {
         }
     }
 
+    pub(crate) const fn value_bytes(&self) -> Option<&'a [u8]> {
+        self.value
+    }
+
+    pub(crate) fn headers(&self) -> &[Header<'a>] {
+        &self.headers
+    }
+
+    /// Replaces key and value, if they are given, and adds headers.
+    pub(crate) fn replace(
+        &mut self,
+        key: Option<Option<&'a [u8]>>,
+        value: Option<Option<&'a [u8]>>,
+        headers: impl Iterator<Item = Header<'a>>,
+    ) {
+        self.key = key.unwrap_or(self.key);
+        self.value = value.unwrap_or(self.value);
+        self.headers.extend(headers);
+    }
+
     /// Whether the producer chooses the partition.
     pub(crate) const fn is_keyless(&self) -> bool {
         self.partition.is_none() && self.key.is_none()

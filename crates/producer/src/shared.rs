@@ -254,6 +254,7 @@ impl Shared {
                     attempts,
                 } => {
                     self.metrics.delivered(partition, &batch, self.now());
+                    self.show_acknowledged(&batch, offset, attempts);
                     lock(&self.report).count_delivered(batch.sealed().count());
                     let outcome = Outcome::Acknowledged {
                         base_offset: offset,
@@ -327,6 +328,7 @@ impl Shared {
             hook.call(&failed);
         }
         self.emit(&ProducerEvent::BatchFailed(Arc::clone(&failed)));
+        self.show_failed(&failed);
         failed
     }
 }

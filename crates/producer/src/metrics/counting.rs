@@ -265,10 +265,6 @@ impl Metrics {
             .record(now.saturating_duration_since(batch.opened_at()));
     }
 
-    pub(crate) fn panicked(&self) {
-        add(&self.panics, 1);
-    }
-
     pub(crate) fn count_event(&self, event: &ProducerEvent) {
         match event {
             ProducerEvent::Retry { cause, .. } => {
@@ -277,6 +273,7 @@ impl Metrics {
             ProducerEvent::EpochBump { .. } => add(&self.epoch_bumps, 1),
             ProducerEvent::LeaderChanged { .. } => add(&self.leader_changes, 1),
             ProducerEvent::BatchFailed(batch) => self.failed(batch),
+            ProducerEvent::Panicked { .. } => add(&self.panics, 1),
         }
     }
 
