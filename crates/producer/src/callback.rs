@@ -21,15 +21,19 @@ struct Callback<F> {
     waiting: Mutex<Option<(Receipt, F)>>,
 }
 
-impl<F: FnOnce(Outcome) + Send + 'static> Callback<F> {
-    fn attach(shared: &Arc<Shared>, receipt: Receipt, callback: F) {
-        let this = Arc::new(Self {
-            shared: Arc::clone(shared),
-            waiting: Mutex::new(Some((receipt, callback))),
-        });
-        this.look();
-    }
+/// Calls `callback` when the receipt resolves, at once if it has.
+pub(crate) fn attach<F>(shared: &Arc<Shared>, receipt: Receipt, callback: F)
+where
+    F: FnOnce(Outcome) + Send + 'static,
+{
+    let callback = Arc::new(Callback {
+        shared: Arc::clone(shared),
+        waiting: Mutex::new(Some((receipt, callback))),
+    });
+    callback.look();
+}
 
+impl<F: FnOnce(Outcome) + Send + 'static> Callback<F> {
     /// Calls it if there is an outcome; else the receipt keeps the waker that calls this again.
     fn look(self: &Arc<Self>) {
         let waker = Waker::from(Arc::clone(self));
@@ -80,7 +84,7 @@ impl Producer {
         callback: impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static,
     ) -> Result<(), SendError> {
         let receipt = self.send(record).await?;
-        Callback::attach(self.shared(), receipt, callback);
+        attach(self.shared(), receipt, callback);
         Ok(())
     }
 
@@ -94,7 +98,7 @@ impl Producer {
         callback: impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static,
     ) -> Result<(), TrySendError> {
         let receipt = self.try_send(record)?;
-        Callback::attach(self.shared(), receipt, callback);
+        attach(self.shared(), receipt, callback);
         Ok(())
     }
 }

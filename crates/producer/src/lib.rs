@@ -23,6 +23,7 @@
 
 mod alarms;
 mod answer;
+pub mod blocking;
 mod callback;
 mod config;
 mod driver;
