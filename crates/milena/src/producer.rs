@@ -9,9 +9,11 @@ use thiserror::Error;
 use crate::settings::{SettingError, Settings, put};
 
 pub use milena_producer::{
-    Ack, Acks, CloseReport, Compression, DeliveryCause, DeliveryError, DeliveryReport, FailedBatch,
-    Fate, FlushError, Hook, Linger, Permit, Producer, ProducerConfig, ProducerEvent, Receipt,
-    Record, SendAllError, SendError, SendFuture, TopicHandle, TrySendError,
+    Ack, Acks, BatchOutcome, CloseReport, Compression, Counts, DeliveryCause, DeliveryError,
+    DeliveryReport, ErrorKind, FailedBatch, Fate, FlushError, Hook, Latencies, Linger,
+    MetricsSnapshot, NodeMetrics, OutgoingRecord, Permit, Producer, ProducerConfig, ProducerEvent,
+    ProducerInterceptor, Receipt, Record, SendAllError, SendError, SendFuture, Suggestion,
+    TimeLedger, TopicHandle, TrySendError, Verdict, Waits, verdict,
 };
 
 /// Settings of a [`Producer`] to be.
@@ -33,10 +35,14 @@ enum Change {
     CompressionLevel(i32),
     Linger(Linger),
     BatchSize(usize),
+    BatchRecords(u32),
+    FlushBytes(usize),
+    FlushRecords(u32),
     BufferMemory(usize),
     DeliveryTimeout(Duration),
     OnFailedBatch(Hook<Arc<FailedBatch>>),
     OnEvent(Hook<ProducerEvent>),
+    Interceptor(Arc<dyn ProducerInterceptor>),
 }
 
 /// Why a producer was not built.
@@ -101,6 +107,21 @@ impl ProducerBuilder {
         self.with(Change::BatchSize(bytes))
     }
 
+    /// librdkafka's `batch.num.messages`: a batch's largest number of records. Default no limit.
+    pub fn batch_records(self, records: u32) -> Self {
+        self.with(Change::BatchRecords(records))
+    }
+
+    /// A batch of this many bytes does not linger for more. Default never.
+    pub fn flush_bytes(self, bytes: usize) -> Self {
+        self.with(Change::FlushBytes(bytes))
+    }
+
+    /// A batch of this many records does not linger for more. Default never.
+    pub fn flush_records(self, records: u32) -> Self {
+        self.with(Change::FlushRecords(records))
+    }
+
     /// `buffer.memory`, in bytes: beyond it, `send` waits.
     pub fn buffer_memory(self, bytes: usize) -> Self {
         self.with(Change::BufferMemory(bytes))
@@ -109,6 +130,12 @@ impl ProducerBuilder {
     /// `delivery.timeout.ms`: after which a record that is not acknowledged has failed.
     pub fn delivery_timeout(self, timeout: Duration) -> Self {
         self.with(Change::DeliveryTimeout(timeout))
+    }
+
+    /// Adds to `interceptor.classes`: called with every record and every batch's outcome, after
+    /// those added before; it must not block.
+    pub fn interceptor(self, interceptor: impl ProducerInterceptor + 'static) -> Self {
+        self.with(Change::Interceptor(Arc::new(interceptor)))
     }
 
     /// Called with every batch that fails; it must not block.
@@ -140,6 +167,10 @@ impl ProducerBuilder {
                 Change::CompressionLevel(level) => config.compression_level = Some(level),
                 Change::Linger(linger) => config.linger = linger,
                 Change::BatchSize(bytes) => config.batch_size = bytes,
+                Change::BatchRecords(records) => config.batch_records = Some(records),
+                Change::FlushBytes(bytes) => config.flush_bytes = Some(bytes),
+                Change::FlushRecords(records) => config.flush_records = Some(records),
+                Change::Interceptor(interceptor) => config.interceptors.push(interceptor),
                 Change::BufferMemory(bytes) => config.buffer_memory = bytes,
                 Change::DeliveryTimeout(timeout) => config.delivery_timeout = timeout,
                 Change::OnFailedBatch(hook) => config.on_failed_batch = Some(hook),
@@ -184,6 +215,7 @@ impl Settings {
             );
         }
         put(&mut config.batch_size, self.parsed("batch.size", bytes)?);
+        config.batch_records = self.parsed("batch.num.messages", "a number of records")?;
         put(
             &mut config.buffer_memory,
             self.parsed("buffer.memory", bytes)?,

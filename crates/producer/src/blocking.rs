@@ -119,9 +119,7 @@ impl Producer {
     ///
     /// # Errors
     /// [`StartError`], with the error of `make`.
-    pub fn start<K, E, F>(
-        make: impl FnOnce() -> F + Send + 'static,
-    ) -> Result<Self, StartError<E>>
+    pub fn start<K, E, F>(make: impl FnOnce() -> F + Send + 'static) -> Result<Self, StartError<E>>
     where
         K: 'static,
         E: Send + 'static,
@@ -137,7 +135,9 @@ impl Producer {
             .name("milena-producer".into())
             .spawn(move || live(runtime, make, &tell, ended))
             .map_err(StartError::Thread)?;
-        let made = told.recv().map_err(|mpsc::RecvError| StartError::Panicked)?;
+        let made = told
+            .recv()
+            .map_err(|mpsc::RecvError| StartError::Panicked)?;
         Ok(Self {
             engine: Arc::new(Engine {
                 producer: made.map_err(StartError::Make)?,
@@ -317,11 +317,7 @@ impl Receipt {
         self.wait_until(Some(timeout), timeout)
     }
 
-    fn wait_until(
-        &mut self,
-        limit: Option<Duration>,
-        timeout: Duration,
-    ) -> Result<Ack, WaitError> {
+    fn wait_until(&mut self, limit: Option<Duration>, timeout: Duration) -> Result<Ack, WaitError> {
         if let Some(outcome) = self.outcome() {
             return Ok(outcome?);
         }

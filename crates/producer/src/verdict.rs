@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 1 | [`Throttle`](Verdict::Throttle) | a broker had asked to be left alone in ≥ 20 % of the time |
 //! | 2 | [`CompressionCpu`](Verdict::CompressionCpu) | some batch was being compressed in ≥ 50 % of the time, and no broker was full in as much |
-//! | 3 | [`LocalBuffer`](Verdict::LocalBuffer) | senders waited for memory in ≥ 10 % of the time, no broker was full in ≥ 50 %, and at least half of `buffer_memory` was in flight |
+//! | 3 | [`LocalBuffer`](Verdict::LocalBuffer) | senders waited for memory in ≥ 10 % of the time, no broker was full in ≥ 50 %, and at least a quarter of `buffer_memory` was in flight: open batches and what segments leave unused take the rest |
 //! | 4 | [`HotLeader`](Verdict::HotLeader) | one broker's load is ≥ 50 %, and that of all others, of which there is one at least, less than half of it |
 //! | 5 | [`RoundTrip`](Verdict::RoundTrip), saturated | some broker's load is ≥ 50 % |
 //! | 6 | [`LocalBuffer`](Verdict::LocalBuffer) | senders waited for memory in ≥ 10 % of the time |
@@ -269,7 +269,7 @@ impl Window {
         if compressing >= MOSTLY && has_room {
             return Verdict::CompressionCpu { share: compressing };
         }
-        if held_up && has_room && self.bdp() * 2 >= self.buffer as u64 {
+        if held_up && has_room && self.bdp() * 4 >= self.buffer as u64 {
             return buffer;
         }
         if let Some(limited) = self.judge_brokers(held_up) {

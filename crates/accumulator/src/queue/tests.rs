@@ -249,3 +249,62 @@ fn segments_come_back_and_are_used_again() {
     assert_eq!(addresses[0], addresses[1]);
     assert_eq!(addresses[0], addresses[2]);
 }
+
+fn limited(limits: Limits) -> TestQueue {
+    Queue::new(Arc::new(Accumulator::new(limits)))
+}
+
+/// For each record: whether it opened a batch, closed the one before, and made its own one due.
+fn happened(queue: &TestQueue, records: usize) -> Vec<(bool, bool, bool)> {
+    let mut happened = Vec::new();
+    for _ in 0..records {
+        let accepted = append(queue, &[0; 100], start()).unwrap();
+        let opened = accepted.opened;
+        happened.push(opened.map_or((false, false, false), |opened| {
+            (opened.first, opened.closed.is_some(), opened.due)
+        }));
+    }
+    happened
+}
+
+const FIRST: (bool, bool, bool) = (true, false, false);
+const NEXT: (bool, bool, bool) = (true, true, false);
+const NOTHING: (bool, bool, bool) = (false, false, false);
+const DUE: (bool, bool, bool) = (false, false, true);
+
+#[test]
+fn a_batch_with_all_its_records_is_due_and_the_next_record_opens_another() {
+    let queue = limited(Limits {
+        records: 2,
+        ..Limits::default()
+    });
+    assert_eq!(happened(&queue, 5), [FIRST, DUE, NEXT, DUE, NEXT]);
+    let queue = limited(Limits {
+        records: 1,
+        ..Limits::default()
+    });
+    let (alone, then) = ((true, false, true), (true, true, true));
+    assert_eq!(happened(&queue, 2), [alone, then]);
+}
+
+#[test]
+fn a_due_batch_says_so_once_goes_without_being_asked_for_and_grows_until_then() {
+    let by_records = Limits {
+        due_records: 2,
+        ..Limits::default()
+    };
+    let by_bytes = Limits {
+        due_bytes: 250,
+        ..Limits::default()
+    };
+    for limits in [by_records, by_bytes] {
+        let queue = limited(limits);
+        assert_eq!(happened(&queue, 1), [FIRST]);
+        assert!(matches!(queue.front(), Front::Open { due: false, .. }));
+        assert!(queue.close_front(|_| false).is_none());
+        assert_eq!(happened(&queue, 3), [DUE, NOTHING, NOTHING]);
+        assert!(matches!(queue.front(), Front::Open { due: true, .. }));
+        let closed = queue.close_front(|_| false).unwrap();
+        assert_eq!(closed.records(), 4);
+    }
+}

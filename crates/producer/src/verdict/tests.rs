@@ -45,9 +45,12 @@ fn name(verdict: Verdict) -> &'static str {
     }
 }
 
+/// Milliseconds of compressing and of waiting for memory, the nodes, the verdict and its share.
+type Row<'a> = (u64, u64, &'a [(i32, NodeMetrics)], &'a str, f64);
+
 #[test]
 fn every_rule_decides_over_its_rows_of_numbers() {
-    let rows: &[(u64, u64, &[(i32, NodeMetrics)], &str, f64)] = &[
+    let rows: &[Row<'_>] = &[
         // Rule 8: nothing, or little, or lingering.
         (0, 0, &[], "starved", 1.0),
         (0, 0, &[node(1, 0, 100, 0)], "starved", 0.9),
@@ -119,13 +122,13 @@ fn every_rule_decides_over_its_rows_of_numbers() {
 #[test]
 fn a_buffer_that_is_all_in_flight_is_too_small_and_one_that_queues_is_not() {
     let mut busy = node(1, 0, 1_000, 0);
-    busy.1.bytes = 5_000_000;
+    busy.1.bytes = 2_500_000;
     busy.1.round_trips = MILLIS(10_000);
-    // 5 MB/s with 100 ms each: 500 kB of 1 MB in flight.
+    // 2.5 MB/s with 100 ms each: 250 kB of 1 MB in flight.
     assert_eq!(name(window(0, 800, &[busy]).judge()), "buffer");
     busy.1.bytes -= 20_000;
     assert_eq!(name(window(0, 800, &[busy]).judge()), "saturated");
-    busy.1.bytes = 5_000_000;
+    busy.1.bytes = 2_500_000;
     busy.1.full = MILLIS(500);
     assert_eq!(name(window(0, 800, &[busy]).judge()), "saturated");
     busy.1.full = MILLIS(0);
