@@ -13,7 +13,7 @@ pub use milena_producer::{
     DeliveryReport, ErrorKind, FailedBatch, Fate, FlushError, Hook, Latencies, Linger,
     MetricsSnapshot, NodeMetrics, OutgoingRecord, Permit, Producer, ProducerConfig, ProducerEvent,
     ProducerInterceptor, Receipt, Record, SendAllError, SendError, SendFuture, Suggestion,
-    TimeLedger, TopicHandle, TrySendError, Verdict, Waits, verdict,
+    TimeLedger, Times, TopicHandle, TrySendError, Verdict, verdict,
 };
 
 /// Settings of a [`Producer`] to be.

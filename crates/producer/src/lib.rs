@@ -57,7 +57,7 @@ pub use error::{SendAllError, SendError, TrySendError};
 pub use event::ProducerEvent;
 pub use failed::{DeliveryCause, DeliveryError, FailedBatch, LastError, RecordError, TimeSpent};
 pub use interceptor::{BatchOutcome, OutgoingRecord, ProducerInterceptor};
-pub use metrics::{Counts, ErrorKind, Latencies, MetricsSnapshot, NodeMetrics, TimeLedger, Waits};
+pub use metrics::{Counts, ErrorKind, Latencies, MetricsSnapshot, NodeMetrics, TimeLedger, Times};
 pub use permit::Permit;
 pub use producer::Producer;
 pub use receipt::{Ack, Receipt};

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use milena_codec::{ErrorCode, Refresh, Str};
 
 pub(crate) use self::counting::{Metrics, TopicCounts, Waited};
-pub(crate) use self::flow::Waiting;
+pub(crate) use self::flow::Timed;
 pub use self::histogram::Latencies;
 
 use crate::Producer;
@@ -49,10 +49,8 @@ pub struct MetricsSnapshot {
     pub panics: u64,
     /// The mean size of batches before compression, as a share of `batch_size`; 0 without batches.
     pub batch_fill: f64,
-    /// Time spent on compressing and checksumming, added up over threads. Zero without compression.
-    pub compression_time: Duration,
-    /// Time in which at least one batch was being compressed.
-    pub compressing: Duration,
+    /// Batches compressed, and the time that took. None without compression.
+    pub compression: Times,
     /// Batches without an outcome, now: open, waiting, or in flight.
     pub outstanding_batches: usize,
     /// Requests without an answer, now.
@@ -62,9 +60,9 @@ pub struct MetricsSnapshot {
     /// `buffer_memory`.
     pub buffer_total: usize,
     /// `send`s and `reserve`s that had to wait for memory.
-    pub memory_waits: Waits,
+    pub memory_waits: Times,
     /// `send`s that had to wait for metadata.
-    pub metadata_waits: Waits,
+    pub metadata_waits: Times,
     /// Time in which at least one request was in flight.
     pub busy: Duration,
     /// By node id: the brokers that were sent to.
@@ -148,15 +146,15 @@ pub struct NodeMetrics {
     pub in_flight: usize,
 }
 
-/// Waiting before a record was accepted.
+/// What took a while, as often as it has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Waits {
+pub struct Times {
     /// How often.
     pub count: u64,
-    /// For how long, added up over all who waited.
+    /// For how long, added up over all.
     pub total: Duration,
-    /// Time in which at least one waited.
+    /// Time in which at least one was under way, those that have not ended included.
     pub any: Duration,
 }
 

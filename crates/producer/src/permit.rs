@@ -9,7 +9,7 @@ use milena_accumulator::{Reservation, Reserve};
 use milena_records::HEADER_LEN;
 use tokio::time::timeout_at;
 
-use crate::metrics::Waiting;
+use crate::metrics::Timed;
 use crate::producer::refused_now;
 use crate::record::RECORD_OVERHEAD;
 use crate::shared::{Phase, Shared};
@@ -84,7 +84,7 @@ impl Producer {
 }
 
 /// Wakes the driver once its reservation waits, so that it sees that someone does.
-struct Nudge<'a>(Reserve, &'a Shared, Option<Waiting<'a>>);
+struct Nudge<'a>(Reserve, &'a Shared, Option<Timed<'a>>);
 
 impl Future for Nudge<'_> {
     type Output = Reservation;
@@ -93,7 +93,7 @@ impl Future for Nudge<'_> {
         let polled = Pin::new(&mut self.0).poll(context);
         if polled.is_pending() {
             let shared = self.1;
-            self.2.get_or_insert_with(|| Waiting::for_memory(shared));
+            self.2.get_or_insert_with(|| Timed::wait_for_memory(shared));
             shared.notify.notify_one();
         }
         polled

@@ -15,7 +15,7 @@ use tokio::time::timeout_at;
 use crate::driver::Driver;
 use crate::failed::DeliveryCause;
 use crate::flight::Travelling;
-use crate::metrics::Waiting;
+use crate::metrics::Timed;
 use crate::partition::{Partition, Turn};
 use crate::record::Destination;
 use crate::send::SendFuture;
@@ -244,7 +244,7 @@ impl Producer {
         if shared.phase() != Phase::Open {
             return Err(SendError::Closed);
         }
-        let _waiting = Waiting::for_metadata(shared);
+        let _waiting = Timed::wait_for_metadata(shared);
         let cluster = &shared.cluster;
         let name = record.topic();
         let state = shared.topic(name);

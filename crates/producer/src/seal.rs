@@ -11,6 +11,7 @@ use milena_accumulator::Unsealed;
 use milena_records::{Compression, Compressor};
 
 use crate::failed::DeliveryCause;
+use crate::metrics::Timed;
 use crate::partition::{Partition, Turn};
 use crate::shared::{ClosedBatch, Phase, Shared, lock};
 
@@ -130,14 +131,16 @@ impl Job {
         let records = closed.records();
         let partition = Arc::clone(closed.cell().owner());
         let mut compressor = shared.compressor();
-        let codec = shared.config.compression;
-        let sealing = shared.metrics.closed(&closed, codec, shared.now());
+        let (closed_at, size) = (shared.now(), closed.size());
+        shared.metrics.closed(&closed);
+        let compressing = shared.config.compression != Compression::None;
+        let compressing = compressing.then(|| Timed::compressing(shared));
         let sealed = closed.seal(&mut compressor);
-        let batch = sealed.as_ref().ok();
-        shared.metrics.sealed(&sealing, batch, || shared.now());
+        drop(compressing);
         match sealed {
             Ok(mut batch) => {
-                batch.set_closed_at(sealing.closed_at);
+                batch.set_closed_at(closed_at);
+                shared.metrics.sealed(&batch, size);
                 lock(&shared.sealers.state).compressors.push(compressor);
                 if let Err(batch) = partition.queue.put_sealed(batch) {
                     shared.fail_unsent(&batch, given_up(shared));

@@ -300,8 +300,7 @@ impl Shared {
     /// Fails a batch that was never sealed: without its codec, which nobody needs now.
     pub(crate) fn fail_unsealed_batch(&self, closed: ClosedBatch, cause: DeliveryCause) {
         let records = closed.records();
-        let none = milena_records::Compression::None;
-        self.metrics.closed(&closed, none, self.now());
+        self.metrics.closed(&closed);
         match closed.seal(&mut milena_records::Compressor::default()) {
             Ok(batch) => self.fail_unsent(&batch, cause),
             Err(Unsealed { error, cell }) => {

@@ -221,7 +221,7 @@ impl Window {
         Self {
             elapsed: now.uptime,
             busy: now.busy,
-            compressing: now.compressing,
+            compressing: now.compression.any,
             held_up: now.memory_waits.any,
             waited: now.memory_waits.total,
             buffer: now.buffer_total,
@@ -239,7 +239,7 @@ impl Window {
         Self {
             elapsed: whole.elapsed.saturating_sub(before.uptime),
             busy: whole.busy.saturating_sub(before.busy),
-            compressing: whole.compressing.saturating_sub(before.compressing),
+            compressing: whole.compressing.saturating_sub(before.compression.any),
             held_up: whole.held_up.saturating_sub(waits.any),
             waited: whole.waited.saturating_sub(waits.total),
             buffer: whole.buffer,

@@ -1,7 +1,8 @@
 //! The blocking producer, on threads without a runtime. The broker lives in the producer's own.
 
 use std::convert::Infallible;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use milena_broker::{Broker, Verdict as Fault};
@@ -105,6 +106,38 @@ fn callbacks_come_on_the_producers_thread_where_blocking_is_refused() {
     assert_eq!(outcome.unwrap().offset, Some(0));
     assert_eq!(refused, InsideRuntime.to_string());
     assert_eq!(thread, "milena-producer");
+}
+
+#[test]
+fn every_callback_comes_once_whatever_threads_race() {
+    let mut config = ProducerConfig::default();
+    config.batch_size = 1_000;
+    let producer = start(config, Fault::Pass);
+    let called = AtomicUsize::new(0);
+    let called = Arc::new(called);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..1_000 {
+                    let called = Arc::clone(&called);
+                    let record = Record::to("t").value("0123456789");
+                    let sent = producer.send_with(record, move |outcome| {
+                        outcome.unwrap();
+                        called.fetch_add(1, Ordering::Relaxed);
+                    });
+                    sent.unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(producer.flush().unwrap().delivered, 4_000);
+    assert!(
+        producer
+            .close(Duration::from_secs(10))
+            .unwrap()
+            .is_success()
+    );
+    assert_eq!(called.load(Ordering::Relaxed), 4_000);
 }
 
 #[test]

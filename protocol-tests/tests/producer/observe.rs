@@ -122,6 +122,7 @@ async fn fill_and_compression_are_those_of_the_batches() {
     assert_eq!(metrics.totals.unsealed_bytes, metrics.totals.bytes);
     let ratio = metrics.totals.compression_ratio();
     assert!(ratio < 0.1, "{ratio}");
+    assert_eq!(metrics.compression.count, metrics.totals.batches);
     let fill = metrics.batch_fill;
     assert!((0.8..=1.0).contains(&fill), "{fill}");
     assert_eq!(metrics.nodes[&1].bytes, metrics.totals.sealed_bytes);

@@ -9,13 +9,13 @@ use milena_codec::Str;
 use milena_net::Outcome;
 use milena_proto::sequencer::Fate;
 
-use super::flow::{Flow, Span, Waiters};
+use super::flow::{Clocked, Flow};
 use super::histogram::Histogram;
 use super::{Counts, ErrorKind, MetricsSnapshot, TimeLedger};
 use crate::outbox::{Flying, Sending};
 use crate::partition::Partition;
 use crate::shared::{Batch, ClosedBatch, Shared, lock};
-use crate::{Compression, FailedBatch, ProducerEvent};
+use crate::{FailedBatch, ProducerEvent};
 
 pub(crate) struct Metrics {
     born: Instant,
@@ -25,10 +25,9 @@ pub(crate) struct Metrics {
     delivery: Histogram,
     ledger: Ledger,
     flow: Mutex<Flow>,
-    compressing: Mutex<Span>,
-    compression: Clock,
-    pub(super) memory: Waiters,
-    pub(super) metadata: Waiters,
+    pub(super) compression: Clocked,
+    pub(super) memory: Clocked,
+    pub(super) metadata: Clocked,
     failures: Mutex<Vec<(ErrorKind, u64)>>,
     retries: Mutex<Vec<(ErrorKind, u64)>>,
     epoch_bumps: AtomicU64,
@@ -107,13 +106,6 @@ pub(crate) struct Waited {
     pub(crate) last: Option<ErrorKind>,
 }
 
-/// A closed batch on its way to a sealed one.
-pub(crate) struct Sealing {
-    pub(crate) closed_at: Instant,
-    unsealed: usize,
-    compressed: bool,
-}
-
 fn add(counter: &AtomicU64, number: u64) {
     counter.fetch_add(number, Ordering::Relaxed);
 }
@@ -136,10 +128,9 @@ impl Metrics {
             delivery: Histogram::default(),
             ledger: Ledger::default(),
             flow: Mutex::default(),
-            compressing: Mutex::default(),
-            compression: Clock::default(),
-            memory: Waiters::default(),
-            metadata: Waiters::default(),
+            compression: Clocked::default(),
+            memory: Clocked::default(),
+            metadata: Clocked::default(),
             failures: Mutex::default(),
             retries: Mutex::default(),
             epoch_bumps: AtomicU64::new(0),
@@ -154,47 +145,20 @@ impl Metrics {
         Arc::clone(topics.entry(name.clone()).or_default())
     }
 
-    /// A batch takes no more records. `compression` is what it is about to go through.
-    pub(crate) fn closed(
-        &self,
-        batch: &ClosedBatch,
-        compression: Compression,
-        now: Instant,
-    ) -> Sealing {
+    /// A batch takes no more records.
+    pub(crate) fn closed(&self, batch: &ClosedBatch) {
         let counts = &batch.cell().owner().counts;
         add(&counts.batches, 1);
         add(&counts.records, u64::from(batch.records()));
         add(&counts.bytes, batch.size() as u64);
-        let compressed = compression != Compression::None;
-        if compressed {
-            lock(&self.compressing).begin(now);
-        }
-        Sealing {
-            closed_at: now,
-            unsealed: batch.size(),
-            compressed,
-        }
     }
 
-    /// Its sealing has come to an end, with a batch unless the codec failed.
-    pub(crate) fn sealed(
-        &self,
-        sealing: &Sealing,
-        batch: Option<&Batch>,
-        now: impl FnOnce() -> Instant,
-    ) {
-        if sealing.compressed {
-            let now = now();
-            lock(&self.compressing).end(now);
-            self.compression
-                .add(now.saturating_duration_since(sealing.closed_at));
-        }
-        if let Some(batch) = batch {
-            let counts = &batch.cell().owner().counts;
-            add(&counts.sealed_batches, 1);
-            add(&counts.sealed_bytes, batch.sealed().len() as u64);
-            add(&counts.unsealed_bytes, sealing.unsealed as u64);
-        }
+    /// A batch of this size has got its final bytes.
+    pub(crate) fn sealed(&self, batch: &Batch, unsealed: usize) {
+        let counts = &batch.cell().owner().counts;
+        add(&counts.sealed_batches, 1);
+        add(&counts.sealed_bytes, batch.sealed().len() as u64);
+        add(&counts.unsealed_bytes, unsealed as u64);
     }
 
     /// A request is about to be written.
@@ -320,14 +284,13 @@ impl Shared {
             leader_changes: read(&metrics.leader_changes),
             panics: read(&metrics.panics),
             batch_fill: totals.bytes as f64 / limit.max(1.0),
-            compression_time: metrics.compression.read(),
-            compressing: lock(&metrics.compressing).total(now),
+            compression: metrics.compression.read(now),
             outstanding_batches: self.accumulator.outstanding().len(),
             in_flight_requests,
             buffer_used: self.accumulator.budget().used(),
             buffer_total: self.accumulator.budget().limit(),
-            memory_waits: metrics.memory.waits(now),
-            metadata_waits: metrics.metadata.waits(now),
+            memory_waits: metrics.memory.read(now),
+            metadata_waits: metrics.metadata.read(now),
             busy,
             nodes,
             queued: metrics.queued.snapshot(),

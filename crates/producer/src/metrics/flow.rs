@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::{NodeMetrics, Waits};
+use super::NodeMetrics;
 use crate::shared::{Shared, lock};
 
 /// The time in which at least one of something was under way.
@@ -126,59 +126,63 @@ impl Flow {
     }
 }
 
-/// What senders wait for.
+/// What may take a while: waiting for something, compressing.
 #[derive(Debug, Default)]
-pub(crate) struct Waiters(Mutex<State>);
+pub(crate) struct Clocked(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     span: Span,
-    waits: Waits,
+    sum: super::Times,
 }
 
-impl Waiters {
-    pub(super) fn waits(&self, now: Instant) -> Waits {
+impl Clocked {
+    pub(super) fn read(&self, now: Instant) -> super::Times {
         let state = lock(&self.0);
-        Waits {
+        super::Times {
             any: state.span.total(now),
-            ..state.waits
+            ..state.sum
         }
     }
 }
 
-/// A sender that waits, until it is dropped.
-pub(crate) struct Waiting<'a> {
+/// Goes on until it is dropped.
+pub(crate) struct Timed<'a> {
     shared: &'a Shared,
-    waiters: &'a Waiters,
+    times: &'a Clocked,
     since: Instant,
 }
 
-impl<'a> Waiting<'a> {
-    pub(crate) fn for_memory(shared: &'a Shared) -> Self {
+impl<'a> Timed<'a> {
+    pub(crate) fn wait_for_memory(shared: &'a Shared) -> Self {
         Self::begin(shared, &shared.metrics.memory)
     }
 
-    pub(crate) fn for_metadata(shared: &'a Shared) -> Self {
+    pub(crate) fn wait_for_metadata(shared: &'a Shared) -> Self {
         Self::begin(shared, &shared.metrics.metadata)
     }
 
-    fn begin(shared: &'a Shared, waiters: &'a Waiters) -> Self {
+    pub(crate) fn compressing(shared: &'a Shared) -> Self {
+        Self::begin(shared, &shared.metrics.compression)
+    }
+
+    fn begin(shared: &'a Shared, times: &'a Clocked) -> Self {
         let since = shared.now();
-        lock(&waiters.0).span.begin(since);
+        lock(&times.0).span.begin(since);
         Self {
             shared,
-            waiters,
+            times,
             since,
         }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Timed<'_> {
     fn drop(&mut self) {
         let now = self.shared.now();
-        let mut state = lock(&self.waiters.0);
+        let mut state = lock(&self.times.0);
         state.span.end(now);
-        state.waits.count += 1;
-        state.waits.total += now.saturating_duration_since(self.since);
+        state.sum.count += 1;
+        state.sum.total += now.saturating_duration_since(self.since);
     }
 }
