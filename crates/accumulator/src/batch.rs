@@ -18,8 +18,8 @@ pub struct ClosedBatch<T, O> {
     segments: Arc<Segments>,
     /// Absent only until the first record is in.
     pub(crate) cell: Option<Arc<Cell<T, O>>>,
-    /// Whether [`Self::is_complete`] and [`Self::becomes_due`] have anything to look at.
-    watched: bool,
+    /// Whether [`Self::look`] has anything to look at.
+    pub(crate) watched: bool,
     /// Whether it may go although it takes more.
     pub(crate) due: bool,
 }
@@ -93,20 +93,12 @@ impl<T, O> ClosedBatch<T, O> {
         })
     }
 
-    /// Whether it has all the records that it may have.
-    #[inline(always)]
-    pub(crate) fn is_complete(&self, accumulator: &Accumulator<T, O>) -> bool {
-        self.watched && self.records() >= accumulator.limits().records
-    }
-
-    /// Whether its newest record has made it due.
-    #[inline(always)]
-    pub(crate) fn becomes_due(&mut self, accumulator: &Accumulator<T, O>) -> bool {
-        self.watched && self.look(accumulator.limits())
-    }
-
+    /// Whether its newest record has made it due. With the last one that it may have it is full.
     #[cold]
-    fn look(&mut self, limits: Limits) -> bool {
+    pub(crate) fn look(&mut self, limits: Limits) -> bool {
+        if self.records() >= limits.records {
+            self.builder.fill_up();
+        }
         let records = limits.records.min(limits.due_records);
         let due = self.size() >= limits.due_bytes || self.records() >= records;
         due && !std::mem::replace(&mut self.due, true)

@@ -158,22 +158,30 @@ impl<T, O: Clone> Queue<T, O> {
         if batches.shut {
             return Err(Refused::Shut);
         }
-        if let Some(open) = &mut batches.open
-            && !open.is_complete(&self.accumulator)
-        {
+        if let Some(open) = &mut batches.open {
             match open.append(record, &self.accumulator, reserved) {
-                Ok((index, size)) => {
-                    let mut accepted = open.accepted(index, size);
-                    if open.becomes_due(&self.accumulator) {
-                        accepted.opened = Some(Box::new(Opened::due()));
-                    }
-                    return Ok(accepted);
+                Ok((index, size)) if open.watched => {
+                    return Ok(self.looked_at(open, (index, size)));
                 }
+                Ok((index, size)) => return Ok(open.accepted(index, size)),
                 Err(Stop::Full) => {}
                 Err(Stop::Refused(refused)) => return Err(refused),
             }
         }
         self.append_to_new(&mut batches, record, owner, now, reserved)
+    }
+
+    #[cold]
+    fn looked_at(
+        &self,
+        open: &mut ClosedBatch<T, O>,
+        (index, size): (u32, usize),
+    ) -> Accepted<T, O> {
+        let due = open.look(self.accumulator.limits());
+        Accepted {
+            opened: due.then(|| Box::new(Opened::due())),
+            ..open.accepted(index, size)
+        }
     }
 
     /// Opens a batch for the record, and closes the one before; neither if it is not taken.
@@ -195,7 +203,7 @@ impl<T, O: Clone> Queue<T, O> {
                     opened: Some(Box::new(Opened {
                         closed,
                         first: true,
-                        due: open.becomes_due(&self.accumulator),
+                        due: open.watched && open.look(self.accumulator.limits()),
                     })),
                     ..open.accepted(index, size)
                 };
