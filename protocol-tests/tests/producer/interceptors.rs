@@ -13,9 +13,12 @@ use protocol_tests::cancel::{Drop, dropped_after};
 
 use crate::world::{World, nth_produce, within};
 
-/// What it was shown: partition, base offset, records, failures, and the first header of each record.
+/// Partition, base offset, records, failures, and the name of each record's first header.
+type Shown = (i32, Option<i64>, u32, usize, Vec<String>);
+
+/// What it was shown.
 #[derive(Debug, Default)]
-struct Seen(Mutex<Vec<(i32, Option<i64>, u32, usize, Vec<String>)>>);
+struct Seen(Mutex<Vec<Shown>>);
 
 impl ProducerInterceptor for Seen {
     fn on_acknowledgement(&self, batch: &BatchOutcome<'_>) {
