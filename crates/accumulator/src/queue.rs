@@ -56,8 +56,6 @@ pub struct Opened<T, O> {
     /// The batch before it, if that is full now: to be sealed and put back by
     /// [`Queue::put_sealed`].
     pub closed: Option<Box<ClosedBatch<T, O>>>,
-    /// Whether the record is the first of its batch.
-    pub first: bool,
     /// Whether the record's batch is due: it may go although it takes more.
     pub due: bool,
 }
@@ -110,7 +108,6 @@ impl<T, O> Opened<T, O> {
     const fn due() -> Self {
         Self {
             closed: None,
-            first: false,
             due: true,
         }
     }
@@ -202,7 +199,6 @@ impl<T, O: Clone> Queue<T, O> {
                 let accepted = Accepted {
                     opened: Some(Box::new(Opened {
                         closed,
-                        first: true,
                         due: open.watched && open.look(self.accumulator.limits()),
                     })),
                     ..open.accepted(index, size)

@@ -30,7 +30,7 @@ impl Permit {
     ///
     /// # Errors
     /// [`TrySendError`]: the record was not accepted and will not be sent. It is never
-    /// [`TrySendError::Full`] for a record within the reserved size.
+    /// [`TrySendError::Full`] for a record that is, after the interceptors, within the reserved size.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "records are given as to `send`"
