@@ -1,17 +1,23 @@
 //! The producer on the embedded broker, on a paused clock.
 
+#[path = "producer/blocking.rs"]
+mod blocking;
 #[path = "producer/cancel.rs"]
 mod cancel;
 #[path = "producer/chaos.rs"]
 mod chaos;
 #[path = "producer/flights.rs"]
 mod flights;
+#[path = "producer/interceptors.rs"]
+mod interceptors;
 #[path = "producer/limits.rs"]
 mod limits;
-#[path = "producer/splits.rs"]
-mod splits;
+#[path = "producer/observe.rs"]
+mod observe;
 #[path = "producer/partitioning.rs"]
 mod partitioning;
+#[path = "producer/splits.rs"]
+mod splits;
 #[path = "producer/world.rs"]
 mod world;
 

@@ -30,12 +30,15 @@
 //! Everything runs on the tokio runtime it is called from. No thread is blocked, and dropping anything
 //! never waits.
 //!
+//! Programs without a runtime have [`blocking`].
+//!
 //! # Tests without Kafka
 //! With the feature `mock`, `Client::connect("mock://NAME")` starts an embedded broker inside the
 //! process, or joins the one of that name.
 
 #![forbid(unsafe_code)]
 
+pub mod blocking;
 mod client;
 mod consumer;
 mod error;

@@ -105,9 +105,12 @@ fn handle_answer(
 ) {
     let now = shared.now();
     let lane = from.lane.lane();
-    shared
+    let throttle = shared
         .cluster
         .heed_throttle::<Produce>(&from.address, lane, response, version);
+    if let Some(time) = throttle {
+        shared.metrics.throttled(from.node, time, now);
+    }
     let mut expected = Expected::new(batches);
     for topic in &response.responses {
         for part in &topic.partition_responses {

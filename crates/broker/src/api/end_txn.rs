@@ -23,12 +23,12 @@ pub(super) fn handle(
             producer_epoch: producer.epoch,
             ..EndTxnResponse::default()
         },
-        Ok(_) => refuse(call, ErrorCode::None),
-        Err(code) => refuse(call, fenced_since(call, FENCED_FROM, code)),
+        Ok(_) => refuse(ErrorCode::None),
+        Err(code) => refuse(fenced_since(call, FENCED_FROM, code)),
     }
 }
 
-pub(super) fn refuse(call: &Call, code: ErrorCode) -> EndTxnResponse {
+pub(super) fn refuse(code: ErrorCode) -> EndTxnResponse {
     EndTxnResponse {
         error_code: code.code(),
         producer_id: -1,

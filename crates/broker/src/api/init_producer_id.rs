@@ -21,11 +21,11 @@ pub(super) fn handle(
             producer_epoch: producer.epoch,
             ..InitProducerIdResponse::default()
         },
-        Err(code) => refuse(call, fenced_since(call, FENCED_FROM, code)),
+        Err(code) => refuse(fenced_since(call, FENCED_FROM, code)),
     }
 }
 
-pub(super) fn refuse(call: &Call, code: ErrorCode) -> InitProducerIdResponse {
+pub(super) fn refuse(code: ErrorCode) -> InitProducerIdResponse {
     InitProducerIdResponse {
         error_code: code.code(),
         producer_id: -1,

@@ -306,7 +306,7 @@ impl PendingProduce {
             .into_iter()
             .filter_map(|node| node_endpoint(model, node))
             .collect();
-        call.answer(&response(call, parts.into_iter(), endpoints))
+        call.answer(&response(parts.into_iter(), endpoints))
     }
 }
 
@@ -396,7 +396,6 @@ fn node_endpoint(model: &ClusterModel, node_id: i32) -> Option<NodeEndpoint> {
 }
 
 fn response(
-    call: &Call,
     parts: impl Iterator<Item = (Place, PartitionProduceResponse)>,
     node_endpoints: Vec<NodeEndpoint>,
 ) -> ProduceResponse {

@@ -80,6 +80,7 @@ pub(crate) const KNOWN: &[Known] = &[
     known("compression.zstd.level", "", &[]),
     known("linger.ms", "adaptive", &["queue.buffering.max.ms"]),
     known("batch.size", "1000000", &[]),
+    known("batch.num.messages", "", &[]),
     known("buffer.memory", "33554432", &[]),
     known("max.request.size", "1048576", &["message.max.bytes"]),
     known("delivery.timeout.ms", "120000", &["message.timeout.ms"]),
