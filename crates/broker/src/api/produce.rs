@@ -109,7 +109,6 @@ pub(super) fn refuse(call: &Call, request: ProduceRequest, code: ErrorCode) -> R
         (place, refused)
     };
     call.answer(&response(
-        call,
         last_of_each(request).into_iter().map(entry),
         Vec::new(),
     ))
