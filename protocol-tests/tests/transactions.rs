@@ -2,8 +2,14 @@
 
 #[path = "transactions/chaos.rs"]
 mod chaos;
+#[path = "transactions/fencing.rs"]
+mod fencing;
 #[path = "transactions/history.rs"]
 mod history;
+#[path = "transactions/recovering.rs"]
+mod recovering;
+#[path = "transactions/refused.rs"]
+mod refused;
 #[path = "transactions/trouble.rs"]
 mod trouble;
 #[path = "transactions/world.rs"]

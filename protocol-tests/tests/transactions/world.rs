@@ -10,7 +10,8 @@ use milena_codec::messages::offset_fetch_request::{
 };
 use milena_net::{Address, Environment, Lane};
 use milena_producer::{
-    ErrorCode, ProducerConfig, Record, Transaction, TransactionConfig, TransactionalProducer,
+    CommitError, ConsumedOffset, ErrorCode, GroupMetadata, ProducerConfig, Record, Transaction,
+    TransactionConfig, TransactionalProducer,
 };
 use milena_rpc::{Cluster, ClusterConfig, CoordinatorKind, Target};
 
@@ -209,6 +210,41 @@ pub(crate) async fn commit(producer: &TransactionalProducer, value: &str) {
     let transaction = producer.begin().await.unwrap();
     write(&transaction, value).await;
     transaction.commit().await.unwrap();
+}
+
+/// One transaction that writes its number to each partition and commits it as an offset of the
+/// group `g`, as far as it gets.
+pub(crate) async fn attempt(
+    producer: &TransactionalProducer,
+    number: i64,
+) -> Result<(), CommitError> {
+    let transaction = producer.begin().await.unwrap();
+    let value = number.to_string();
+    for partition in 0..2 {
+        let record = Record::to("t").value(&value).partition(partition);
+        match transaction.send(record).await {
+            Ok(receipt) => drop(receipt.await),
+            Err(_) => break,
+        }
+    }
+    let offset = ConsumedOffset::new("t", 0, number);
+    // An error here is also one of the commit.
+    drop(transaction.send_offsets(GroupMetadata::new("g"), [offset]).await);
+    transaction.commit().await
+}
+
+/// The APIs that a transaction of [`attempt`] calls at this level, besides InitProducerId.
+pub(crate) fn apis(level: i16) -> &'static [ApiKey] {
+    match level {
+        2 => &[ApiKey::Produce, ApiKey::TxnOffsetCommit, ApiKey::EndTxn],
+        _ => &[
+            ApiKey::AddPartitionsToTxn,
+            ApiKey::Produce,
+            ApiKey::AddOffsetsToTxn,
+            ApiKey::TxnOffsetCommit,
+            ApiKey::EndTxn,
+        ],
+    }
 }
 
 /// So many seconds from now.
