@@ -1,17 +1,29 @@
 //! Transactions on the embedded broker, on a paused clock, with both transaction versions.
 
+#[path = "transactions/cancel.rs"]
+mod cancel;
 #[path = "transactions/chaos.rs"]
 mod chaos;
+#[path = "transactions/cluster.rs"]
+mod cluster;
+#[path = "transactions/ending.rs"]
+mod ending;
 #[path = "transactions/fencing.rs"]
 mod fencing;
 #[path = "transactions/history.rs"]
 mod history;
+#[path = "transactions/levels.rs"]
+mod levels;
 #[path = "transactions/recovering.rs"]
 mod recovering;
 #[path = "transactions/refused.rs"]
 mod refused;
+#[path = "transactions/sending.rs"]
+mod sending;
 #[path = "transactions/trouble.rs"]
 mod trouble;
+#[path = "transactions/two_phase.rs"]
+mod two_phase;
 #[path = "transactions/world.rs"]
 mod world;
 

@@ -26,7 +26,10 @@ async fn assert_ended(old: &TransactionalProducer) {
     let BeginError::Fatal(cause) = &error else {
         panic!("{error}");
     };
-    assert!(matches!(**cause, TransactionCause::Fenced { .. }), "{error}");
+    assert!(
+        matches!(**cause, TransactionCause::Fenced { .. }),
+        "{error}"
+    );
 }
 
 /// Scenario 27: `testFencingOnSend`. INVALID_PRODUCER_EPOCH on Produce only aborts; the abort is
@@ -36,7 +39,9 @@ async fn a_zombie_that_sends_is_fenced() {
     for level in BOTH {
         let world = World::start(level).await;
         let (old, zombie, new) = fenced(&world).await;
-        let receipt = zombie.send(Record::to("t").value("late").partition(0)).await;
+        let receipt = zombie
+            .send(Record::to("t").value("late").partition(0))
+            .await;
         receipt.unwrap().await.unwrap_err();
         let error = zombie.commit().await.unwrap_err();
         let fatal = matches!(error, CommitError::NotCommitted(_) | CommitError::Fatal(_));
@@ -69,7 +74,8 @@ async fn a_zombie_that_aborts_harms_nobody() {
         let (old, zombie, new) = fenced(&world).await;
         let transaction = new.begin().await.unwrap();
         write(&transaction, "new").await;
-        zombie.abort().await.unwrap_err();
+        // Nothing of it is committed, which is all that it says.
+        zombie.abort().await.unwrap();
         assert_ended(&old).await;
         transaction.commit().await.unwrap();
         world.assert_committed(&["new"]).await;
@@ -135,8 +141,13 @@ async fn a_transaction_that_was_open_too_long_is_not_committed() {
             }
             let error = transaction.commit().await.unwrap_err();
             assert!(!matches!(error, CommitError::Unknown(_)), "{error}");
-            assert_ended(&producer).await;
-            commit(&world.hasty("id"), "new").await;
+            if level == 2 && sends {
+                // The abort that follows the refused batch learns the next epoch (KIP-890).
+                commit(&producer, "new").await;
+            } else {
+                assert_ended(&producer).await;
+                commit(&world.hasty("id"), "new").await;
+            }
             world.assert_committed(&["new"]).await;
         }
     }

@@ -227,6 +227,9 @@ impl TransactionDriver {
             Some(error) => self.note(error),
             None => lock(&self.state.inner).broken = None,
         }
+        if let Some(seen) = returned.seen {
+            self.see(seen);
+        }
         let (now, random) = (self.shared.now(), self.shared.random());
         let mut inner = lock(&self.state.inner);
         let core = &mut inner.core;
