@@ -324,10 +324,11 @@ impl TransactionDriver {
         }
         if ending.commit && state == State::MustAbort {
             let cause = lock(&self.state.inner).cause.clone();
-            if let Some(cause) = cause {
+            // Without a cause its event is still to come.
+            return cause.is_some_and(|cause| {
                 self.handle_must_abort(&cause);
-                return true;
-            }
+                true
+            });
         }
         if !ending.commit && !self.state.is_stopped() {
             self.give_up();
@@ -359,6 +360,8 @@ impl TransactionDriver {
                     ending.told = true;
                 }
             }
+            // It has failed at this moment, which its event says.
+            Err(_) if matches!(inner.core.state(), State::MustAbort | State::Fatal) => {}
             Err(misuse) => {
                 tracing::error!(%misuse, "a transaction cannot be ended");
                 inner.ending = None;
