@@ -210,7 +210,10 @@ impl Shared {
 }
 
 fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, History> {
-    shared.history.lock().expect("nothing panics while it is held")
+    shared
+        .history
+        .lock()
+        .expect("nothing panics while it is held")
 }
 
 /// The transactions of one transactional id, by one producer after the other.

@@ -26,7 +26,10 @@ async fn assert_ended(old: &TransactionalProducer) {
     let BeginError::Fatal(cause) = &error else {
         panic!("{error}");
     };
-    assert!(matches!(**cause, TransactionCause::Fenced { .. }), "{error}");
+    assert!(
+        matches!(**cause, TransactionCause::Fenced { .. }),
+        "{error}"
+    );
 }
 
 /// Scenario 27: `testFencingOnSend`. INVALID_PRODUCER_EPOCH on Produce only aborts; the abort is
@@ -36,7 +39,9 @@ async fn a_zombie_that_sends_is_fenced() {
     for level in BOTH {
         let world = World::start(level).await;
         let (old, zombie, new) = fenced(&world).await;
-        let receipt = zombie.send(Record::to("t").value("late").partition(0)).await;
+        let receipt = zombie
+            .send(Record::to("t").value("late").partition(0))
+            .await;
         receipt.unwrap().await.unwrap_err();
         let error = zombie.commit().await.unwrap_err();
         let fatal = matches!(error, CommitError::NotCommitted(_) | CommitError::Fatal(_));

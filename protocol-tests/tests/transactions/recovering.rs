@@ -82,7 +82,10 @@ async fn an_initialisation_that_fails_for_now_is_made_again() {
                 let producer = world.hasty("id");
                 world.next(api, [verdict; 2]);
                 let case = format!("version {level}, {api:?}, {verdict:?}");
-                producer.init().await.unwrap_or_else(|error| panic!("{case}: {error}"));
+                producer
+                    .init()
+                    .await
+                    .unwrap_or_else(|error| panic!("{case}: {error}"));
                 attempt(&producer, 1).await.unwrap();
                 zombie.commit().await.unwrap_err();
                 world.assert_committed(&["1"]).await;
@@ -99,7 +102,10 @@ async fn an_initialisation_that_timed_out_goes_on_at_the_next_begin() {
         let producer = world.hasty("id");
         world.every(ApiKey::InitProducerId, Verdict::Silence);
         let error = producer.init().await.unwrap_err();
-        assert!(error.to_string().contains("did not make it in 10.0 s"), "{error}");
+        assert!(
+            error.to_string().contains("did not make it in 10.0 s"),
+            "{error}"
+        );
         producer.begin().await.unwrap_err();
         world.heal();
         attempt(&producer, 1).await.unwrap();
@@ -137,8 +143,13 @@ async fn offsets_that_timed_out_are_waited_for_by_the_commit() {
         let refused = Verdict::Error(ErrorCode::CoordinatorLoadInProgress);
         world.every(ApiKey::TxnOffsetCommit, refused);
         let offset = ConsumedOffset::new("t", 0, 5);
-        let sent = transaction.send_offsets(GroupMetadata::new("g"), [offset]).await;
-        assert!(matches!(sent, Err(OffsetsError::TimedOut { .. })), "{sent:?}");
+        let sent = transaction
+            .send_offsets(GroupMetadata::new("g"), [offset])
+            .await;
+        assert!(
+            matches!(sent, Err(OffsetsError::TimedOut { .. })),
+            "{sent:?}"
+        );
         world.heal();
         transaction.commit().await.unwrap();
         world.assert_committed(&["1"]).await;

@@ -229,7 +229,11 @@ pub(crate) async fn attempt(
     }
     let offset = ConsumedOffset::new("t", 0, number);
     // An error here is also one of the commit.
-    drop(transaction.send_offsets(GroupMetadata::new("g"), [offset]).await);
+    drop(
+        transaction
+            .send_offsets(GroupMetadata::new("g"), [offset])
+            .await,
+    );
     transaction.commit().await
 }
 
