@@ -130,7 +130,11 @@ impl Caller {
         let cluster = &self.shared.cluster;
         let lane = self.lane();
         let to = cluster.route(&self.coordinator(), lane, deadline).await?;
-        let versions = cluster.pool().versions(&to, lane, deadline).await?;
+        let versions = cluster.pool().versions(&to, lane, deadline).await;
+        let versions = versions.inspect_err(|_| {
+            let kind = CoordinatorKind::Transaction;
+            cluster.forget_coordinator(kind, &self.transactional_id, &to);
+        })?;
         let level = match versions.finalized("transaction.version") {
             Some(2..) => Level::V2,
             _ => Level::V1,
