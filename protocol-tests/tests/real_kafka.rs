@@ -18,5 +18,9 @@ mod three_brokers;
 mod three_brokers_faults;
 #[path = "real_kafka/topics.rs"]
 mod topics;
+#[path = "real_kafka/transactions.rs"]
+mod transactions;
+#[path = "real_kafka/transactions_killed.rs"]
+mod transactions_killed;
 #[path = "real_kafka/world.rs"]
 mod world;
