@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use milena_broker::ClusterModel;
+use milena_broker::{ClusterModel, KafkaVersion};
 use milena_producer::{
     AbortError, BeginError, CommitError, Complete, ConsumedOffset, GroupMetadata, ProducerConfig,
     Record, Token, Transaction, TransactionConfig, TransactionalProducer,
@@ -112,8 +112,13 @@ async fn run(seed: u64) -> Run {
     let level = 2 * (seed % 2) as i16;
     let markers = [0, 5, 400][dice.below(3)];
     let cold = dice.below(2) == 0;
+    let old = seed % 7 == 4;
     let world = World::seeded(seed, |builder| {
         let builder = builder.topic("t", PARTITIONS as i32);
+        let builder = match old {
+            true => builder.as_version(KafkaVersion::V2_1),
+            false => builder,
+        };
         builder.transaction_version(level).settings(|settings| {
             settings.marker_delay = Duration::from_millis(markers);
             settings.cold_start = cold;
@@ -125,7 +130,7 @@ async fn run(seed: u64) -> Run {
         history: Mutex::default(),
         config: config(&mut dice),
     });
-    trouble::faults(&shared.world, seed, [4, 8, 16, 40][dice.below(4)]);
+    trouble::faults(&shared.world, seed, [4, 8, 16, 40][dice.below(4)], !old);
     let mut tasks = JoinSet::new();
     for (index, id) in IDS.into_iter().enumerate() {
         let dice = XorShift::new(seed ^ ((index as u64 + 1) << 32));

@@ -111,6 +111,29 @@ async fn a_resumption_without_an_answer_can_be_repeated() {
     }
 }
 
+/// A command that is refused changes nothing.
+#[tokio::test(start_paused = true)]
+async fn another_transactions_token_is_refused_and_the_own_one_still_counts() {
+    for level in BOTH {
+        let world = World::start(level).await;
+        let producer = world.hasty("id");
+        let token = doubted(&world, &producer, Verdict::ApplyThenDisconnect).await;
+        let mut other = token;
+        other.identity.producer_id += 1;
+        let error = producer.resume(other, Complete::Commit).await.unwrap_err();
+        assert!(matches!(error, BeginError::Misuse(_)), "{error}");
+        assert_eq!(producer.in_doubt(), Some(token));
+        let error = producer.begin().await.unwrap_err();
+        assert!(matches!(error, BeginError::InDoubt(_)), "{error}");
+        let ended = producer.resume(token, Complete::Commit).await.unwrap();
+        assert_eq!(ended, Complete::Commit);
+        let error = producer.resume(token, Complete::Commit).await.unwrap_err();
+        assert!(matches!(error, BeginError::Misuse(_)), "it is done with");
+        attempt(&producer, 1).await.unwrap();
+        world.assert_committed(&["x", "1"]).await;
+    }
+}
+
 /// Note 12: at level 1 a late copy of a commit would end the next transaction.
 #[tokio::test(start_paused = true)]
 async fn a_late_copy_of_an_end_does_not_end_the_next_transaction() {

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use milena_codec::ApiKey;
 use milena_codec::messages::IncrementalAlterConfigsRequest;
 use milena_codec::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
 use milena_net::Lane;
-use milena_producer::{ConsumedOffset, Fate, GroupMetadata, Record, TransactionConfig};
+use milena_producer::{
+    CommitError, ConsumedOffset, ErrorCode, Fate, GroupMetadata, Record, TransactionConfig,
+};
 use milena_rpc::Target;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -60,6 +63,63 @@ async fn many_tasks_send_in_one_transaction() {
             let group = format!("g{task}");
             assert_eq!(world.committed_offset(&group).await, i64::from(task));
         }
+    }
+}
+
+/// On real threads and in real time, since what races there cannot race on one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn senders_on_other_threads_and_ends_do_not_race() {
+    for level in BOTH {
+        let world = World::start(level).await;
+        let mut config = hasty();
+        config.batch_size = 200;
+        let producer = world.configured(config, TransactionConfig::new("id"));
+        let mut committed = 0;
+        for number in 0..60_usize {
+            let transaction = Arc::new(producer.begin().await.unwrap());
+            if number % 4 == 3 {
+                world.refuse(ApiKey::Produce, ErrorCode::InvalidRecord);
+            }
+            let mut tasks = JoinSet::new();
+            for _ in 0..4 {
+                let transaction = Arc::clone(&transaction);
+                tasks.spawn(async move {
+                    for index in 0..25 {
+                        let value = format!("{number}");
+                        let record = Record::to("t").value(&value).partition(index % 2);
+                        drop(transaction.send(record).await);
+                    }
+                });
+            }
+            tasks.join_all().await;
+            let transaction = Arc::into_inner(transaction).expect("the others are done");
+            match transaction.commit().await {
+                Ok(()) => committed += 1,
+                Err(error) => {
+                    assert!(matches!(error, CommitError::NotCommitted(_)), "{error}");
+                }
+            }
+        }
+        assert_eq!(committed, 45);
+        sleep(Duration::from_millis(50)).await;
+        let seen = world.committed(0).len() + world.committed(1).len();
+        assert_eq!(seen, 45 * 100, "version {level}");
+    }
+}
+
+/// Scenario 28: `concurrent_operations`: one of those who ask at once may begin.
+#[tokio::test(start_paused = true)]
+async fn only_one_transaction_is_begun_at_a_time() {
+    for level in BOTH {
+        let world = World::start(level).await;
+        let producer = world.hasty("id");
+        let other = producer.clone();
+        let (one, two) = tokio::join!(producer.begin(), other.begin());
+        assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+        let begun = one.or(two).unwrap();
+        write(&begun, "x").await;
+        begun.commit().await.unwrap();
+        world.assert_committed(&["x"]).await;
     }
 }
 

@@ -12,8 +12,10 @@ use crate::world::World;
 
 pub(crate) const IDS: [&str; 2] = ["one", "two"];
 
-/// Makes requests fail once in `odds` times.
-pub(crate) fn faults(world: &World, seed: u64, odds: usize) {
+/// Makes requests fail once in `odds` times. Without `late`, no Produce is executed after its caller
+/// has gone: brokers before KIP-890 take it for one of the next transaction, which no client can
+/// prevent.
+pub(crate) fn faults(world: &World, seed: u64, odds: usize, late: bool) {
     let mut dice = XorShift::new(seed ^ 0xfeed);
     world.broker.faults(move |request| {
         let codes = codes(request.api);
@@ -26,7 +28,9 @@ pub(crate) fn faults(world: &World, seed: u64, odds: usize) {
             2 => Verdict::Silence,
             3 => Verdict::Delay(Duration::from_millis(dice.below(300) as u64)),
             // Late: executed after its caller has gone.
-            4 => Verdict::Delay(Duration::from_millis(dice.below(9_000) as u64)),
+            4 if late || request.api != ApiKey::Produce => {
+                Verdict::Delay(Duration::from_millis(dice.below(9_000) as u64))
+            }
             5 => applied(request.api),
             _ => Verdict::Error(codes[dice.below(codes.len())]),
         }
