@@ -4,8 +4,12 @@
 mod cancel;
 #[path = "producer/chaos.rs"]
 mod chaos;
+#[path = "producer/driving.rs"]
+mod driving;
 #[path = "producer/flights.rs"]
 mod flights;
+#[path = "producer/fuse.rs"]
+mod fuse;
 #[path = "producer/limits.rs"]
 mod limits;
 #[path = "producer/splits.rs"]
