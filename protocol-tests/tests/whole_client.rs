@@ -16,6 +16,8 @@
 //! replay --nocapture` runs that one again. The full rows:
 //! `cargo test -p protocol-tests --test whole_client -- --ignored --nocapture`.
 
+#[path = "producer/fuse.rs"]
+mod fuse;
 #[path = "whole_client/ledger.rs"]
 mod ledger;
 #[path = "whole_client/nemesis.rs"]

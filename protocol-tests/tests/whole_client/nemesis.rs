@@ -140,8 +140,10 @@ impl Nemesis {
 
     fn move_leader(&mut self, model: &mut ClusterModel, partition: usize) {
         let to = 1 + i32::try_from(self.dice.index(NODES as usize)).unwrap();
+        let same = model.leader(TOPIC, index(partition)).unwrap().0 == Some(to);
         // Without acks=all, what was acknowledged would be lost.
-        let lose = self.held[partition].filter(|_| self.plan.acks == Acks::All);
+        let may_lose = self.plan.acks == Acks::All && !same;
+        let lose = self.held[partition].filter(|_| may_lose);
         if model.move_leader(TOPIC, index(partition), to, lose).is_ok() {
             self.leader_moves += 1;
             self.losses += u64::from(lose.is_some());

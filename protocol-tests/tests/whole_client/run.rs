@@ -13,11 +13,15 @@ use milena_rpc::{Cluster, ClusterConfig};
 use milena_sim::{Dice, Trace};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::fuse::fused;
 use super::ledger::Ledger;
 use super::nemesis::{Nemesis, TOPIC};
 use super::plan::{Load, Plan};
 use super::verdicts::{self, Trouble};
 use super::wires::{FaultyConnector, Wires};
+
+/// More readings of a clock than any sound run needs.
+const READINGS: u64 = 10_000_000;
 
 /// What a run amounted to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,7 +127,10 @@ struct Seen {
 impl Run {
     async fn start(seed: u64, plan: &Plan) -> Self {
         let wires = Wires::new(seed, plan);
-        let env = |of: u64| Environment::seeded(seed ^ of, Arc::new(FaultyConnector(wires.clone())));
+        let env = |of: u64| {
+            let connector = Arc::new(FaultyConnector(wires.clone()));
+            fused(Environment::seeded(seed ^ of, connector), READINGS)
+        };
         let trouble = Arc::new(Trouble::default());
         let broker = Broker::builder()
             .nodes(3)
@@ -373,7 +380,11 @@ impl Writer {
             if self.ledger.is_settled() {
                 return;
             }
-            assert!(begun.elapsed() < longest, "receipts do not resolve");
+            assert!(
+                begun.elapsed() < longest,
+                "receipts do not resolve: {:#?}",
+                self.ledger
+            );
             sleep(Duration::from_millis(20)).await;
         }
     }

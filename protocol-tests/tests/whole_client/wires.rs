@@ -35,6 +35,7 @@ struct Link(Mutex<LinkState>);
 #[derive(Debug, Default)]
 struct LinkState {
     cut: bool,
+    healed: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -59,9 +60,15 @@ impl Wires {
         lock(&self.0).brokers = Some(brokers);
     }
 
-    /// New connections are sound while it is calm.
+    /// While it is calm, new connections are sound. Old ones become so, or break if they are silent.
     pub(crate) fn set_calm(&self, calm: bool) {
-        lock(&self.0).calm = calm;
+        let mut state = lock(&self.0);
+        state.calm = calm;
+        let links: Vec<_> = state.links.iter().filter_map(Weak::upgrade).collect();
+        drop(state);
+        if calm {
+            links.iter().for_each(|link| link.heal());
+        }
     }
 
     pub(crate) fn cuts(&self) -> u64 {
@@ -86,8 +93,16 @@ impl Wires {
 
 impl Link {
     fn cut(&self) {
+        self.change(|state| state.cut = true);
+    }
+
+    fn heal(&self) {
+        self.change(|state| state.healed = true);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut LinkState)) {
         let mut state = lock(&self.0);
-        state.cut = true;
+        change(&mut state);
         let wakers = [state.reader.take(), state.writer.take()];
         drop(state);
         wakers.into_iter().flatten().for_each(Waker::wake);
@@ -214,10 +229,14 @@ impl Wire {
             WRITE => link.writer = waker,
             _ => link.reader = waker,
         }
-        if link.cut {
-            self.inner = None;
-        }
+        let (cut, healed) = (link.cut, link.healed);
         drop(link);
+        let silent = |end: &Option<(u64, End)>| matches!(end, Some((0, End::Silence)));
+        if cut || (healed && self.ends.iter().any(silent)) {
+            self.inner = None;
+        } else if healed {
+            self.ends = [None, None];
+        }
         if self.inner.is_none() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
