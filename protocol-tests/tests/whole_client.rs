@@ -37,7 +37,7 @@ use std::thread;
 use plan::{Load, Plan};
 use run::Report;
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 40;
 const FULL_SEEDS: u64 = 3_000;
 const FAILING_SEEDS: u64 = 4;
 const FULL_FAILING_SEEDS: u64 = 700;

@@ -112,7 +112,7 @@ impl Nemesis {
             assert!(model.remove_topic(TOPIC));
             self.held.fill(None);
         } else if self.dice.one_in(self.plan.limit) {
-            let limit = self.dice.pick(&["200", "400", "1500", NO_LIMIT, NO_LIMIT]);
+            let limit = self.dice.pick(&["150", "300", "1000", NO_LIMIT]);
             model.configure_topic(TOPIC, LIMIT, limit).unwrap();
         } else if self.dice.one_in(6) {
             self.hold(model, partition);

@@ -109,7 +109,7 @@ impl Plan {
                 Linger::Fixed(Duration::ZERO),
                 Linger::Fixed(Duration::from_millis(30)),
             ]),
-            batch_size: dice.pick(&[1, 90, 300, 2_000]),
+            batch_size: dice.pick(&[1, 90, 300, 2_000, 6_000]),
             max_in_flight: dice.pick(&[5, 5, 5, 4, 2, 1]),
             delivery_timeout: Duration::from_millis(dice.pick(&[3_000, 5_000, 20_000])),
             cold_start: dice.one_in(3),
@@ -121,7 +121,7 @@ impl Plan {
             other: dice.pick(&[0, 4, 20]),
             restart: dice.pick(&[0, 4, 10]),
             replace: dice.pick(&[0, 0, 0, 15]),
-            limit: dice.pick(&[0, 0, 5]),
+            limit: dice.pick(&[0, 3, 8]),
         };
         match load {
             Load::Mixed => plan,
