@@ -12,6 +12,10 @@ mod outcomes;
 mod paced;
 #[path = "real_kafka/positions.rs"]
 mod positions;
+#[path = "real_kafka/producing.rs"]
+mod producing;
+#[path = "real_kafka/requests.rs"]
+mod requests;
 #[path = "real_kafka/round_trips.rs"]
 mod round_trips;
 #[path = "real_kafka/security.rs"]

@@ -10,11 +10,14 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use crate::paced::PARTITIONS;
+use crate::requests::{elect_preferred, reassign};
 use crate::world::{AWAY, leader_of_first, restart, soon};
 
 /// How long replicas may take to catch up after a fault.
 const TO_CATCH_UP: Duration = Duration::from_secs(120);
 const NODES: [i32; 3] = [1, 2, 3];
+const BETWEEN_ELECTIONS: Duration = Duration::from_millis(300);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
@@ -26,6 +29,8 @@ pub(crate) enum Fault {
     Pause(Duration),
     /// SIGTERM to each node and its start, one after another, each when replicas have caught up.
     Rolling,
+    /// No fault, only work for the clients: so often, another replica of each partition is elected.
+    Elections(usize),
 }
 
 impl fmt::Display for Fault {
@@ -35,6 +40,7 @@ impl fmt::Display for Fault {
             Self::Stop => f.write_str("SIGTERM"),
             Self::Pause(time) => write!(f, "SIGSTOP for {} s", time.as_secs()),
             Self::Rolling => f.write_str("rolling restart"),
+            Self::Elections(count) => write!(f, "{count} elections"),
         }
     }
 }
@@ -58,6 +64,10 @@ impl Fault {
                         caught_up();
                     }
                 }
+                Self::Elections(count) => {
+                    let elections = elect(&client, &topic, count);
+                    Handle::current().block_on(elections);
+                }
             }
             caught_up();
         };
@@ -70,6 +80,24 @@ fn pause(node: i32, time: Duration) {
     xtask(&["pause", &node, "-d", &dir]);
     thread::sleep(time);
     xtask(&["resume", &node, "-d", &dir]);
+}
+
+/// Makes the next replica of each partition the preferred one and has it elected.
+async fn elect(client: &Client, topic: &str, count: usize) {
+    let names = [Str::from(topic)];
+    for _ in 0..count {
+        let described = client
+            .admin()
+            .describe_topics(&names, soon())
+            .await
+            .unwrap();
+        let partitions = &described[0].result.as_ref().unwrap().partitions;
+        let mut replicas: Vec<_> = partitions.iter().map(|it| it.replicas.clone()).collect();
+        replicas.iter_mut().for_each(|it| it.rotate_left(1));
+        reassign(client, topic, &replicas).await;
+        elect_preferred(client, topic, PARTITIONS).await;
+        sleep(BETWEEN_ELECTIONS).await;
+    }
 }
 
 /// Waits until every replica of the topic is in sync.

@@ -20,7 +20,7 @@ use crate::faults::Fault;
 use crate::outcomes::{Logged, Tally};
 use crate::world::{assert_same, client, create, lines, read_as, soon, text, unique};
 
-const PARTITIONS: i32 = 6;
+pub(crate) const PARTITIONS: i32 = 6;
 /// Several a partition.
 const KEYS: usize = 30;
 /// Of each producer, all at once, so that partitions have five batches in flight.
@@ -207,6 +207,10 @@ impl Events {
 
     pub(crate) fn retries(&self) -> usize {
         self.retries.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn moves(&self) -> usize {
+        self.moves.load(Ordering::Relaxed)
     }
 }
 

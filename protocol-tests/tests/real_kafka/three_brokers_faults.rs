@@ -17,8 +17,10 @@ use crate::outcomes::Tally;
 use crate::paced::World;
 use crate::world::soon;
 
-const SHORT: u64 = 12;
+/// In seconds.
+const SHORT: u64 = 6;
 const LONG: u64 = 60;
+const CUTTING: u64 = 12;
 const LONG_PAUSE: Duration = Duration::from_secs(20);
 /// More than the hurried producer waits, less than the cluster waits for a broker.
 const SHORT_PAUSE: Duration = Duration::from_secs(5);
@@ -69,7 +71,7 @@ async fn the_log_agrees_with_what_was_told_after_rounds_of_faults() {
 #[ignore = "needs a real Kafka: cargo xtask kafka test"]
 async fn the_log_agrees_with_what_was_told_after_cuts_of_every_connection() {
     let world = World::new().await;
-    let length = Duration::from_secs(number("MILENA_TEST_SECONDS").unwrap_or(SHORT));
+    let length = Duration::from_secs(number("MILENA_TEST_SECONDS").unwrap_or(CUTTING));
     let run = async {
         tokio::select! {
             biased;
@@ -82,6 +84,20 @@ async fn the_log_agrees_with_what_was_told_after_cuts_of_every_connection() {
     println!("{cuts} connections cut: {run}");
     assert_eq!(run.patient.failures(), 0);
     assert!(cuts > 0 && retries > cuts, "several batches were in flight");
+    world.client.close(soon()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a real Kafka: cargo xtask kafka test"]
+async fn leaders_that_change_without_a_fault_cost_no_record() {
+    const ELECTIONS: usize = 8;
+    let world = World::new().await;
+    let length = Duration::from_secs(SHORT);
+    let run = world.run("elections", length, Some(Fault::Elections(ELECTIONS)));
+    let run = run.await;
+    println!("{ELECTIONS} elections: {run}");
+    assert_eq!(run.patient.failures(), 0);
+    assert!(run.events.moves() > ELECTIONS);
     world.client.close(soon()).await;
 }
 
