@@ -207,11 +207,13 @@ impl Fetcher {
             since: turn.now,
             reservation,
         });
+        let deadline = turn.now + self.shared.cluster.config().net.request_timeout;
         Ok(Outgoing {
             segments: frame.segments,
             key: ApiKey::Fetch,
             version,
-            deadline: turn.now + self.shared.cluster.config().net.request_timeout,
+            deadline,
+            latest: deadline,
             expects_answer: true,
             token,
         })

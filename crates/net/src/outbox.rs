@@ -77,6 +77,9 @@ pub struct Outgoing {
     /// When waiting for the answer ends. If nothing older is unanswered then, the connection is
     /// closed.
     pub deadline: Instant,
+    /// As far as throttles may move the deadline (KIP-219): a broker reads what came behind the
+    /// request that it throttles only afterwards. The same as `deadline` for one that stays.
+    pub latest: Instant,
     /// False for Produce with acks=0, which no broker answers.
     pub expects_answer: bool,
     /// The outbox's name for it.

@@ -152,6 +152,7 @@ impl Outbox for CallQueue {
                 key: ticket.key,
                 version: ticket.version,
                 deadline: ticket.deadline,
+                latest: ticket.deadline,
                 expects_answer: ticket.expects_answer,
                 token,
             });

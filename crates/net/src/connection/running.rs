@@ -243,13 +243,14 @@ impl<'a> Running<'a> {
             key,
             version,
             deadline,
+            latest,
             expects_answer,
             token,
         } = outgoing;
         let end = self.writer.push(segments);
         let request = self
             .pipeline
-            .handle_sent(key, version, expects_answer, now, deadline);
+            .handle_sent(key, version, expects_answer, now, (deadline, latest));
         let owner = || Owner {
             outbox: outbox.cloned(),
             token,

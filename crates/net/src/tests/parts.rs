@@ -54,6 +54,7 @@ impl Outbox for Asker {
             key: ApiKey::Fetch,
             version: VERSION,
             deadline: turn.now + 5 * SECOND,
+            latest: turn.now + 5 * SECOND,
             expects_answer: true,
             token: 7,
         })

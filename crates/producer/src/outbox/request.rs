@@ -68,6 +68,7 @@ impl LeaderOutbox {
             key: ApiKey::Produce,
             version,
             deadline: slot.now + shared.config.request_timeout,
+            latest: slot.now + shared.config.delivery_timeout,
             expects_answer: acks != Acks::None,
             token,
         })

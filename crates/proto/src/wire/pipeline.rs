@@ -11,8 +11,8 @@ use super::error::ApiKeyName;
 
 /// Hands out correlation ids and says which request an answer belongs to.
 ///
-/// A request has a deadline by which its call is abandoned; its place in the queue stays until the
-/// answer comes. Only the oldest request can take the connection with it, when its own patience
+/// A request has a deadline by which its call is abandoned, and a later one as far as throttles may
+/// move that; its place in the queue stays until the answer comes. Only the oldest request can take the connection with it, when its own patience
 /// ends: that is its deadline, or, if it was abandoned while older ones were unanswered, the same
 /// time once more from when it became the oldest.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ struct Waiting {
     request: Sent,
     sent_at: Instant,
     deadline: Instant,
+    /// As far as throttles move the deadline.
+    latest: Instant,
     /// When, being the oldest, it takes the connection with it.
     patience: Instant,
     abandoned: bool,
@@ -97,15 +99,16 @@ impl Pipeline {
         self.next_id
     }
 
-    /// Takes note of a request with the id [`next_id`](Self::next_id). One without an answer
-    /// (acks=0) uses up an id and is forgotten.
+    /// Takes note of a request with the id [`next_id`](Self::next_id), with its deadline and the
+    /// latest time to which throttles may move that. One without an answer (acks=0) uses up an id
+    /// and is forgotten.
     pub fn handle_sent(
         &mut self,
         key: ApiKey,
         version: i16,
         expects_answer: bool,
         now: Instant,
-        deadline: Instant,
+        (deadline, latest): (Instant, Instant),
     ) -> Sent {
         let request = Sent {
             correlation_id: self.next_id,
@@ -118,6 +121,7 @@ impl Pipeline {
                 request,
                 sent_at: now,
                 deadline,
+                latest,
                 patience: deadline,
                 abandoned: false,
             });
@@ -126,7 +130,7 @@ impl Pipeline {
     }
 
     /// Sends nothing before `until`, because the broker does not read before that (KIP-219), and
-    /// has as much more patience with what is on its way.
+    /// has as much more patience with what is on its way. Calls have it too where they allow it.
     pub fn mute(&mut self, now: Instant, until: Instant) {
         let until = self.muted_until.map_or(until, |old| old.max(until));
         let from = self.muted_until.map_or(now, |old| old.max(now));
@@ -134,6 +138,8 @@ impl Pipeline {
         self.muted_until = Some(until);
         for waiting in &mut self.queue {
             waiting.patience = waiting.patience.checked_add(more).unwrap_or(until);
+            let moved = waiting.deadline.checked_add(more).unwrap_or(until);
+            waiting.deadline = moved.min(waiting.latest).max(waiting.deadline);
         }
     }
 

@@ -27,9 +27,13 @@ impl Bench {
     }
 
     fn send(&mut self, at: u32, deadline: u32) -> Sent {
-        let (now, deadline) = (self.at(at), self.at(deadline));
+        self.send_until(at, deadline, deadline)
+    }
+
+    fn send_until(&mut self, at: u32, deadline: u32, latest: u32) -> Sent {
+        let until = (self.at(deadline), self.at(latest));
         self.pipeline
-            .handle_sent(ApiKey::Heartbeat, 0, true, now, deadline)
+            .handle_sent(ApiKey::Heartbeat, 0, true, self.at(at), until)
     }
 
     fn answer(&mut self, id: i32, at: u32) -> Result<bool, WireError> {
@@ -91,7 +95,7 @@ fn room_ends_with_the_limit_and_requests_without_answer_take_none() {
     for _ in 0..10 {
         bench
             .pipeline
-            .handle_sent(ApiKey::Produce, 9, false, now, deadline);
+            .handle_sent(ApiKey::Produce, 9, false, now, (deadline, deadline));
     }
     assert!(bench.pipeline.is_empty());
     bench.send(0, 9);
@@ -172,6 +176,25 @@ fn a_throttle_stops_sending_and_prolongs_the_patience_but_not_the_call() {
     assert_eq!(
         bench.pipeline.handle_timeout(bench.at(15)),
         Some(Expiry::Close(first))
+    );
+}
+
+#[test]
+fn a_throttle_prolongs_a_call_that_allows_it_as_far_as_it_does() {
+    let mut bench = Bench::new(5);
+    let far = bench.send_until(0, 5, 60);
+    let near = bench.send_until(0, 5, 7);
+    bench.pipeline.mute(bench.at(1), bench.at(11));
+    bench.pipeline.mute(bench.at(2), bench.at(11));
+    assert_eq!(bench.pipeline.handle_timeout(bench.at(6)), None);
+    assert_eq!(
+        bench.pipeline.handle_timeout(bench.at(7)),
+        Some(Expiry::Abandon(near))
+    );
+    assert_eq!(bench.pipeline.handle_timeout(bench.at(14)), None);
+    assert_eq!(
+        bench.pipeline.handle_timeout(bench.at(15)),
+        Some(Expiry::Close(far))
     );
 }
 
