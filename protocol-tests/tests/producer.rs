@@ -6,10 +6,14 @@ mod blocking;
 mod cancel;
 #[path = "producer/chaos.rs"]
 mod chaos;
+#[path = "producer/driving.rs"]
+mod driving;
 #[path = "producer/flights.rs"]
 mod flights;
 #[path = "producer/interceptors.rs"]
 mod interceptors;
+#[path = "producer/fuse.rs"]
+mod fuse;
 #[path = "producer/limits.rs"]
 mod limits;
 #[path = "producer/observe.rs"]

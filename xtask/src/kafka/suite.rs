@@ -11,7 +11,8 @@
 //! | `MILENA_TEST_KAFKA_TXN` | 4.3.1 with two-phase commit, formatted with `transaction.version` 0; only if the name of a test contains `transactions` |
 //! | `MILENA_TEST_KAFKA_39`, `MILENA_TEST_KAFKA_21` | 3.9.1 and 2.1.1, plaintext |
 //! | `MILENA_TEST_KAFKA_LIBS` | the directory with the jars of 4.3.1 |
-//! | `MILENA_TEST_SECONDS` | yours, if you set it: how long the tests in `three_brokers_faults` pace |
+//! | `MILENA_TEST_SECONDS` | yours, if you set it: how long connections are cut in `three_brokers_faults` |
+//! | `MILENA_ROUNDS` | yours, too: so many whole rounds of each fault there |
 //! | `MILENA_TEST_XTASK` | this program, for `kafka kill 1 -d …` |
 //!
 //! I1. Whatever happens, SIGKILL to xtask itself excepted, no cluster outlives the run.
@@ -34,7 +35,8 @@ use super::{DEFAULT_VERSION, Dir, Up, Version, interrupt, jars, java, legacy, wa
 /// Those that have such tests.
 const PACKAGES: [&str; 3] = ["protocol-tests", "milena-admin", "milena-net"];
 
-const LONGEST_RUN: Duration = Duration::from_secs(3600);
+/// Twenty rounds of each fault take two hours.
+const LONGEST_RUN: Duration = Duration::from_secs(3 * 3600);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -99,6 +99,8 @@ impl Driver {
         if !known.asks || known.waiting.is_empty() || self.asking.is_some() || early {
             return;
         }
+        // While it is under way nothing is due: the driver would look again and again.
+        self.identification.retry_at = None;
         let shared = Arc::clone(&self.shared);
         let deadline = now + shared.config.request_timeout;
         self.asking = Some(ask(shared, deadline).boxed());
