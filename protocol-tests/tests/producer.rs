@@ -12,10 +12,10 @@ mod flights;
 mod fuse;
 #[path = "producer/limits.rs"]
 mod limits;
-#[path = "producer/splits.rs"]
-mod splits;
 #[path = "producer/partitioning.rs"]
 mod partitioning;
+#[path = "producer/splits.rs"]
+mod splits;
 #[path = "producer/world.rs"]
 mod world;
 
