@@ -4,14 +4,20 @@
 mod cancel;
 #[path = "producer/chaos.rs"]
 mod chaos;
+#[path = "producer/expiry.rs"]
+mod expiry;
 #[path = "producer/flights.rs"]
 mod flights;
+#[path = "producer/idempotence.rs"]
+mod idempotence;
 #[path = "producer/limits.rs"]
 mod limits;
-#[path = "producer/splits.rs"]
-mod splits;
 #[path = "producer/partitioning.rs"]
 mod partitioning;
+#[path = "producer/splits.rs"]
+mod splits;
+#[path = "producer/tamper.rs"]
+mod tamper;
 #[path = "producer/world.rs"]
 mod world;
 
