@@ -1,5 +1,7 @@
 //! The producer on the embedded broker, on a paused clock.
 
+#[path = "producer/auth.rs"]
+mod auth;
 #[path = "producer/cancel.rs"]
 mod cancel;
 #[path = "producer/chaos.rs"]
@@ -10,6 +12,8 @@ mod expiry;
 mod flights;
 #[path = "producer/idempotence.rs"]
 mod idempotence;
+#[path = "producer/leaders.rs"]
+mod leaders;
 #[path = "producer/limits.rs"]
 mod limits;
 #[path = "producer/partitioning.rs"]
