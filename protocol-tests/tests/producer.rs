@@ -2,6 +2,8 @@
 
 #[path = "producer/auth.rs"]
 mod auth;
+#[path = "producer/blocking.rs"]
+mod blocking;
 #[path = "producer/cancel.rs"]
 mod cancel;
 #[path = "producer/chaos.rs"]
@@ -12,10 +14,14 @@ mod expiry;
 mod flights;
 #[path = "producer/idempotence.rs"]
 mod idempotence;
+#[path = "producer/interceptors.rs"]
+mod interceptors;
 #[path = "producer/leaders.rs"]
 mod leaders;
 #[path = "producer/limits.rs"]
 mod limits;
+#[path = "producer/observe.rs"]
+mod observe;
 #[path = "producer/partitioning.rs"]
 mod partitioning;
 #[path = "producer/splits.rs"]

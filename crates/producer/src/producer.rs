@@ -15,6 +15,7 @@ use tokio::time::timeout_at;
 use crate::driver::Driver;
 use crate::failed::DeliveryCause;
 use crate::flight::Travelling;
+use crate::metrics::Timed;
 use crate::partition::{Partition, Turn};
 use crate::record::Destination;
 use crate::send::SendFuture;
@@ -102,7 +103,7 @@ impl Producer {
         reason = "records are given as to `send`"
     )]
     pub fn try_send(&self, record: Record<'_>) -> Result<Receipt, TrySendError> {
-        self.accept(&record, &mut None)
+        self.accept_intercepted(&record, &mut None)
             .map_err(|blocked| refused_now(blocked, &record))
     }
 
@@ -257,6 +258,7 @@ impl Producer {
         if shared.phase() != Phase::Open {
             return Err(SendError::Closed);
         }
+        let _waiting = Timed::wait_for_metadata(shared);
         let cluster = &shared.cluster;
         let name = record.topic();
         let state = shared.topic(name);
@@ -366,7 +368,8 @@ impl Producer {
 }
 
 impl Shared {
-    /// A batch was opened: sees to it that it goes when it is due, and the one before at once.
+    /// A batch was opened, or is due by what it holds: sees to it that it goes when it is due, and
+    /// the one before at once.
     #[cold]
     fn batch_opened(self: &Arc<Self>, partition: &Arc<Partition>, at: Instant, opened: Opened) {
         if let Some(closed) = opened.closed {
@@ -374,7 +377,9 @@ impl Shared {
             self.seal(closed);
         }
         match self.config.linger.time() {
-            _ if self.haste() == Some(Turn::Now) => self.schedule(partition, Turn::Now),
+            _ if opened.due || self.haste() == Some(Turn::Now) => {
+                self.schedule(partition, Turn::Now);
+            }
             Some(_) if self.haste().is_some() => self.schedule(partition, Turn::WhenQuiet),
             None => self.schedule(partition, Turn::WhenQuiet),
             Some(linger) if linger.is_zero() => self.schedule(partition, Turn::Now),

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::alarms::Alarms;
 use crate::failed::{DeliveryCause, FailedBatch, LastError};
 use crate::flight::{Settled, Travelling};
+use crate::metrics::Metrics;
 use crate::outbox::LeaderOutbox;
 use crate::partition::{Partition, Turn};
 use crate::seal::Sealers;
@@ -34,6 +35,7 @@ pub(crate) enum Outcome {
         /// The offset of the first record that shares the cell, as those of its range count it.
         base_offset: Option<i64>,
         log_append_time: Option<i64>,
+        attempts: u32,
     },
     Failed(Arc<FailedBatch>),
 }
@@ -76,6 +78,7 @@ pub(crate) struct Shared {
     pub(crate) hurried: AtomicBool,
     pub(crate) alarms: Alarms,
     pub(crate) sealers: Sealers,
+    pub(crate) metrics: Metrics,
     /// A batch was closed, and the next `send` should let the sockets' tasks run.
     pub(crate) crowded: AtomicBool,
     /// By node id.
@@ -100,9 +103,13 @@ impl Shared {
         let limits = Limits {
             batch: config.batch_size,
             memory: config.buffer_memory,
+            records: config.batch_records.unwrap_or(u32::MAX),
+            due_bytes: config.flush_bytes.unwrap_or(usize::MAX),
+            due_records: config.flush_records.unwrap_or(u32::MAX),
         };
         Self {
             id: cluster.env().random.next_u64(),
+            metrics: Metrics::new(cluster.env().now()),
             cluster,
             transactions,
             accumulator: Arc::new(Accumulator::new(limits)),
@@ -251,6 +258,7 @@ impl Shared {
 
     pub(crate) fn emit(&self, event: &ProducerEvent) {
         event.trace();
+        self.metrics.count_event(event);
         // A hook that panicked once may do so again, and twice aborts the process.
         if let Some(hook) = &self.config.on_event
             && !std::thread::panicking()
@@ -269,11 +277,15 @@ impl Shared {
                     batch,
                     offset,
                     log_append_time,
+                    attempts,
                 } => {
+                    self.metrics.delivered(partition, &batch, self.now());
+                    self.show_acknowledged(&batch, offset, attempts);
                     lock(&self.report).count_delivered(batch.sealed().count());
                     let outcome = Outcome::Acknowledged {
                         base_offset: offset.map(|offset| offset - i64::from(batch.first())),
                         log_append_time,
+                        attempts,
                     };
                     self.accumulator.resolve(&batch, outcome);
                 }
@@ -332,6 +344,7 @@ impl Shared {
     /// Fails a batch that was never sealed: without its codec, which nobody needs now.
     pub(crate) fn fail_unsealed_batch(&self, closed: ClosedBatch, cause: DeliveryCause) {
         let records = closed.records();
+        self.metrics.closed(&closed);
         match closed.seal(&mut milena_records::Compressor::default()) {
             Ok(batch) => self.fail_unsent(&batch, cause),
             Err(Unsealed { error, cell }) => {
@@ -359,6 +372,7 @@ impl Shared {
             hook.call(&failed);
         }
         self.emit(&ProducerEvent::BatchFailed(Arc::clone(&failed)));
+        self.show_failed(&failed);
         failed
     }
 }
