@@ -8,10 +8,14 @@ mod blocking;
 mod cancel;
 #[path = "producer/chaos.rs"]
 mod chaos;
+#[path = "producer/deadlines.rs"]
+mod deadlines;
 #[path = "producer/expiry.rs"]
 mod expiry;
 #[path = "producer/flights.rs"]
 mod flights;
+#[path = "producer/flow.rs"]
+mod flow;
 #[path = "producer/idempotence.rs"]
 mod idempotence;
 #[path = "producer/interceptors.rs"]
@@ -24,10 +28,14 @@ mod limits;
 mod observe;
 #[path = "producer/partitioning.rs"]
 mod partitioning;
+#[path = "producer/refused.rs"]
+mod refused;
 #[path = "producer/splits.rs"]
 mod splits;
 #[path = "producer/tamper.rs"]
 mod tamper;
+#[path = "producer/topics_gone.rs"]
+mod topics_gone;
 #[path = "producer/world.rs"]
 mod world;
 
