@@ -8,6 +8,8 @@ mod blocking;
 mod cancel;
 #[path = "producer/chaos.rs"]
 mod chaos;
+#[path = "producer/codecs.rs"]
+mod codecs;
 #[path = "producer/deadlines.rs"]
 mod deadlines;
 #[path = "producer/expiry.rs"]

@@ -35,7 +35,7 @@ struct Guarded {
 async fn guarded() -> Guarded {
     let broker = Broker::builder().nodes(2).topic("t", 1).start();
     let broker = broker.await.unwrap();
-    let (refuses, logins) = (Arc::new(AtomicBool::new(false)), Arc::default());
+    let (refuses, logins) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
     let connector = {
         let (refuses, logins) = (Arc::clone(&refuses), Arc::clone(&logins));
         tamper::answering(broker.connector(), move |api, version| match api {
@@ -47,7 +47,6 @@ async fn guarded() -> Guarded {
                 Some(tamper::body(&answer, api, version))
             }
             ApiKey::SaslAuthenticate => {
-                let _: &AtomicUsize = &logins;
                 logins.fetch_add(1, Ordering::Relaxed);
                 let mut answer = SaslAuthenticateResponse::default();
                 if refuses.load(Ordering::Relaxed) {

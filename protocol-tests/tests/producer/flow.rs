@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use milena_broker::Verdict;
 use milena_codec::ApiKey;
-use milena_producer::{Linger, ProducerConfig, Record};
+use milena_producer::{ErrorCode, Linger, ProducerConfig, Record};
 use tokio::time::{Instant, sleep};
 
 use crate::world::{World, millis, nth_produce, offsets, send, send_each};
@@ -34,6 +34,61 @@ async fn an_idle_producer_wakes_a_few_times_a_minute() {
         sleep(Duration::from_secs(3_600)).await;
         let woken = wake_ups() - before;
         assert!(woken <= 400, "{woken} in an idle hour");
+    }
+}
+
+/// Whatever is missing is asked for at the pace of the backoff, and nobody spins meanwhile: on a
+/// paused clock that would never end.
+#[tokio::test(start_paused = true)]
+async fn while_something_is_missing_the_producer_waits_for_it_quietly() {
+    let loading = Verdict::Error(ErrorCode::CoordinatorLoadInProgress);
+    for (api, verdict) in [
+        (ApiKey::InitProducerId, Verdict::Silence),
+        (ApiKey::InitProducerId, Verdict::Disconnect),
+        (ApiKey::InitProducerId, loading),
+        (ApiKey::Produce, Verdict::Silence),
+        (ApiKey::Produce, Verdict::Disconnect),
+        (
+            ApiKey::Produce,
+            Verdict::Error(ErrorCode::NotLeaderOrFollower),
+        ),
+        (
+            ApiKey::Produce,
+            Verdict::Error(ErrorCode::NotEnoughReplicas),
+        ),
+        (ApiKey::Metadata, Verdict::Silence),
+    ] {
+        for linger in [Linger::Adaptive, Duration::ZERO.into(), millis(50).into()] {
+            let world = World::start(1, 4).await;
+            let mut config = ProducerConfig::default();
+            config.linger = linger;
+            config.request_timeout = millis(3_000);
+            let producer = world.producer(config);
+            producer.topic("t").await.unwrap();
+            world.broker.faults(move |request| match request.api {
+                asked if asked == api => verdict,
+                _ => Verdict::Pass,
+            });
+            if api == ApiKey::Metadata {
+                world.broker.with_model(|model| model.kill_node(1)).unwrap();
+                world
+                    .broker
+                    .with_model(|model| model.start_node(1))
+                    .unwrap();
+            }
+            for partition in 0..4 {
+                drop(send(&producer, partition, 0).await);
+            }
+            sleep(millis(3_000)).await;
+            let before = wake_ups();
+            sleep(Duration::from_secs(100)).await;
+            let woken = wake_ups() - before;
+            let most = 100 * 60;
+            assert!(woken < most, "{woken}: {api:?} {verdict:?} {linger:?}");
+            world.broker.faults(|_| Verdict::Pass);
+            let report = producer.flush().await;
+            assert_eq!(report.unwrap().delivered, 4, "{api:?} {verdict:?}");
+        }
     }
 }
 

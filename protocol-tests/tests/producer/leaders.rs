@@ -2,13 +2,14 @@
 //!
 //! Scenarios 16, 17; note 9.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use milena_broker::{Broker, KafkaVersion, RequestInfo, Verdict};
 use milena_codec::ApiKey;
-use milena_codec::messages::MetadataRequest;
+use milena_codec::messages::{MetadataRequest, ProduceRequest};
 use milena_net::Environment;
 use milena_producer::{Acks, ErrorCode, Fate, Producer, ProducerConfig};
 use milena_rpc::RefreshReason;
@@ -93,6 +94,67 @@ async fn not_leader_without_idempotence_reorders_nothing() {
         assert_eq!(offsets(receipts).await, [1, 2, 3, 4, 5]);
         assert_eq!(world.numbers(0), [0, 1, 2, 3, 4, 5]);
     }
+}
+
+/// Notes 3, 9: with acks=1 the leader itself refuses before it writes; with acks=all it may have
+/// lost the partition after.
+#[tokio::test(start_paused = true)]
+async fn not_leader_to_the_end_is_in_doubt_only_under_acks_all() {
+    for (acks, fate) in [
+        (Acks::Leader, Fate::NotWritten),
+        (Acks::All, Fate::MaybeWritten),
+    ] {
+        let world = World::start(1, 1).await;
+        let mut config = config();
+        config.acks = acks;
+        let producer = world.producer(config);
+        world.broker.faults(nth_produce(|_| {
+            Verdict::Error(ErrorCode::NotLeaderOrFollower)
+        }));
+        let error = send(&producer, 0, 0).await.await.unwrap_err();
+        assert_eq!(error.fate(), fate, "{acks:?}");
+    }
+}
+
+/// Note 2: brokers keep only the last of two batches for one partition, and lose the first.
+#[tokio::test(start_paused = true)]
+async fn no_request_names_a_partition_twice_whatever_goes_wrong() {
+    let broker = Broker::builder().nodes(3).topic("t", 5).start();
+    let broker = broker.await.unwrap();
+    let most = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&most);
+    let watched = move |request: ProduceRequest| {
+        assert_eq!((request.acks, request.transactional_id), (-1, None));
+        let topics = request.topic_data.iter();
+        let named: Vec<_> = topics
+            .flat_map(|topic| topic.partition_data.iter().map(|part| part.index))
+            .collect();
+        let unique: BTreeSet<_> = named.iter().collect();
+        assert_eq!(unique.len(), named.len(), "{named:?}");
+        seen.fetch_max(named.len(), Ordering::Relaxed);
+    };
+    let connector = tamper::watching(broker.connector(), watched);
+    let world = World::within(broker, Environment::seeded(0, connector)).await;
+    world.broker.faults(nth_produce(|nth| match nth % 7 {
+        1 => Verdict::Error(ErrorCode::NotLeaderOrFollower),
+        3 => Verdict::ApplyThenError(ErrorCode::RequestTimedOut),
+        5 => Verdict::ApplyThenDisconnect,
+        _ => Verdict::Delay(millis(20)),
+    }));
+    let producer = world.producer(config());
+    for number in 0..500_u64 {
+        if number % 50 == 49 {
+            world.move_leader(1 + i32::try_from(number / 50 % 3).unwrap());
+        }
+        let partition = i32::try_from(number % 5).unwrap();
+        drop(send(&producer, partition, number / 5).await);
+        sleep(millis(number % 3)).await;
+    }
+    assert_eq!(producer.flush().await.unwrap().delivered, 500);
+    for partition in 0..5 {
+        assert_eq!(world.numbers(partition), (0..100).collect::<Vec<_>>());
+    }
+    assert!(most.load(Ordering::Relaxed) > 1, "some held several");
 }
 
 async fn cluster_of_two(version: KafkaVersion) -> World {

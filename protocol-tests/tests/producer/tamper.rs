@@ -17,7 +17,7 @@ const PIPE: usize = 256 * 1024;
 type Change = Arc<Mutex<dyn FnMut(ApiKey, i16, Bytes) -> Bytes + Send>>;
 
 /// What to say instead of passing a request on to a broker: the answer's body.
-type Instead = Arc<dyn Fn(ApiKey, i16) -> Option<Bytes> + Send + Sync>;
+type Instead = Arc<dyn Fn(ApiKey, i16, &Bytes) -> Option<Bytes> + Send + Sync>;
 
 /// Connects through `broker`, with every answer to an `R` changed.
 pub(crate) fn changing<R: Request>(
@@ -35,7 +35,7 @@ pub(crate) fn changing<R: Request>(
     Arc::new(Tampered {
         broker,
         change: Arc::new(Mutex::new(change)),
-        instead: Arc::new(|_, _| None),
+        instead: Arc::new(|_, _, _| None),
     })
 }
 
@@ -44,6 +44,24 @@ pub(crate) fn answering(
     broker: Arc<dyn Connector>,
     instead: impl Fn(ApiKey, i16) -> Option<Bytes> + Send + Sync + 'static,
 ) -> Arc<dyn Connector> {
+    Arc::new(Tampered {
+        broker,
+        change: Arc::new(Mutex::new(|_, _, body| body)),
+        instead: Arc::new(move |api, version, _| instead(api, version)),
+    })
+}
+
+/// Connects through `broker`, with every request `R` shown.
+pub(crate) fn watching<R: Request>(
+    broker: Arc<dyn Connector>,
+    watch: impl Fn(R) + Send + Sync + 'static,
+) -> Arc<dyn Connector> {
+    let instead = move |api, version, body: &Bytes| {
+        if api == R::KEY {
+            watch(decode::<R>(body.clone(), version).unwrap());
+        }
+        None
+    };
     Arc::new(Tampered {
         broker,
         change: Arc::new(Mutex::new(|_, _, body| body)),
@@ -100,10 +118,10 @@ async fn stand_between(
     let (said, mut to_say) = mpsc::channel::<Vec<u8>>(1);
     let requests = async {
         while let Some(request) = read_frame(&mut from_client).await {
-            let (header, _) = frame::read_request(request.clone()).unwrap();
+            let (header, body) = frame::read_request(request.clone()).unwrap();
             let api = ApiKey::from_code(header.request_api_key).unwrap();
             let version = header.request_api_version;
-            if let Some(body) = instead(api, version) {
+            if let Some(body) = instead(api, version, &body) {
                 let answer = with_header(header.correlation_id, api, version, &body);
                 said.send(answer).await.unwrap();
                 continue;
