@@ -3,10 +3,10 @@
 //!
 //! The brokers run on a thread of their own, whose memory does not count.
 
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use std::sync::Arc;
 
 use allocation_counter::measure;
 use milena_broker::{Broker, Verdict};
@@ -111,9 +111,16 @@ fn assert_bounded(config: &ProducerConfig, at_least: usize) {
         accepted = runtime.block_on(overload(&silent.bootstrap, config.clone()));
     });
     let limit = MEMORY + MEMORY / 10 + NODES * BATCH;
-    println!("{accepted} bytes accepted, {} held at most, of {limit}", info.bytes_max);
+    println!(
+        "{accepted} bytes accepted, {} held at most, of {limit}",
+        info.bytes_max
+    );
     assert!(accepted >= at_least, "{accepted} bytes accepted");
-    assert!(info.bytes_max <= limit as u64, "{} bytes, allowed {limit}", info.bytes_max);
+    assert!(
+        info.bytes_max <= limit as u64,
+        "{} bytes, allowed {limit}",
+        info.bytes_max
+    );
 }
 
 fn config() -> ProducerConfig {
