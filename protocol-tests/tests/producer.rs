@@ -10,10 +10,10 @@ mod chaos;
 mod driving;
 #[path = "producer/flights.rs"]
 mod flights;
-#[path = "producer/fuse.rs"]
-mod fuse;
 #[path = "producer/interceptors.rs"]
 mod interceptors;
+#[path = "producer/fuse.rs"]
+mod fuse;
 #[path = "producer/limits.rs"]
 mod limits;
 #[path = "producer/observe.rs"]

@@ -206,9 +206,7 @@ impl Run {
         let closing = join_all(self.writers.iter_mut().map(Writer::close));
         closing.await;
         for cluster in &self.clusters {
-            cluster
-                .close((Instant::now() + Duration::from_secs(10)).into_std())
-                .await;
+            cluster.close((Instant::now() + Duration::from_secs(10)).into_std()).await;
         }
         // What was given up may still be executed.
         sleep(Duration::from_secs(60 * 60)).await;
@@ -239,10 +237,7 @@ impl Run {
             trace.note("told", &[hash.cast_signed()]);
         }
         for place in logs.iter().flatten() {
-            trace.note(
-                "log",
-                &[place.producer.cast_signed(), place.number.cast_signed()],
-            );
+            trace.note("log", &[place.producer.cast_signed(), place.number.cast_signed()]);
         }
         self.broker.with_model(|model| {
             report.requests = note_requests(model, &mut trace);
