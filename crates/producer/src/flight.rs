@@ -378,7 +378,11 @@ impl Travelling {
         Settled::Failed {
             fate,
             because,
-            cause: self.cause.unwrap_or_else(|| cause_of(because)),
+            // What its last attempt met is not why.
+            cause: match because {
+                Because::TopicReplaced => DeliveryCause::TopicReplaced,
+                _ => self.cause.unwrap_or_else(|| cause_of(because)),
+            },
             attempts: self.attempts,
             batch: self.batch,
         }

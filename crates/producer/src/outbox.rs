@@ -148,6 +148,10 @@ impl LeaderOutbox {
         Ok(outbox)
     }
 
+    pub(crate) fn node(&self) -> i32 {
+        self.node
+    }
+
     pub(crate) fn detach(self: &Arc<Self>) {
         let this = Arc::clone(self) as Arc<dyn Outbox>;
         self.lane.detach(&this);

@@ -2,7 +2,7 @@
 //!
 //! - I1: one look-up is under way at most.
 //! - I2: look-ups that are repeated, or that failed, are spaced by the backoff; a new topic's first
-//!   is not.
+//!   is not. Those that every broker refused for good are spaced by up to a minute.
 //! - I3: when every known broker has failed, or the first four of many, the bootstrap servers are
 //!   asked (KIP-899), unless `metadata.recovery.strategy` is `none`.
 //! - I4: connections are dropped only when none of them is open, when no broker gave metadata for
@@ -31,11 +31,17 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(3);
 /// large cluster that is silent, all of them would take minutes.
 const KNOWN_A_ROUND: usize = 4;
 
+/// The waits while every broker refuses the client for a reason that trying again does not cure,
+/// such as a wrong password: each attempt may count against the account.
+const REFUSED: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+
 /// Renews the metadata until it is aborted.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let now = shared.now();
     let mut refresher = Refresher {
         backoff: shared.backoff(),
+        refused: Backoff::new(REFUSED[0], REFUSED[1]),
+        curable: false,
         patience: FIRST_PATIENCE,
         last_attempt: now,
         failing_since: None,
@@ -54,6 +60,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 struct Refresher {
     shared: Arc<Shared>,
     backoff: Backoff,
+    /// Instead of `backoff` while nothing is `curable`.
+    refused: Backoff,
+    /// Whether a broker, when last asked around, failed in a way that may pass.
+    curable: bool,
     patience: Duration,
     last_attempt: Instant,
     /// When the first look-up began that failed, or since the last time of beginning again.
@@ -85,8 +95,13 @@ impl Refresher {
         }
         self.last_attempt = begun;
         debug!(event = "metadata_lookup", topics = lookup.topics().len(), reason = ?lookup.refresh());
-        match self.ask_around(&lookup).await {
-            Some(reply) => self.merge(lookup, reply),
+        let reply = self.ask_around(&lookup).await;
+        let answered = reply.is_some();
+        match reply {
+            Some(reply) => {
+                self.refused.reset();
+                self.merge(lookup, reply);
+            }
             None => {
                 self.patience = self.patience.saturating_mul(2);
                 self.failing_since.get_or_insert(begun);
@@ -94,7 +109,11 @@ impl Refresher {
                     .with_cache(|cache, _| cache.handle_failure(lookup));
             }
         }
-        let pause = self.shared.pause(&mut self.backoff);
+        let pause = if answered || self.curable {
+            self.shared.pause(&mut self.backoff)
+        } else {
+            self.shared.pause(&mut self.refused)
+        };
         self.shared
             .with_cache(|cache, now| cache.hold_until(now + pause)); // I2
         self.shared.announce();
@@ -103,6 +122,7 @@ impl Refresher {
     /// Asks one broker after the other; the bootstrap servers last, or first if nothing is known
     /// for too long.
     async fn ask_around(&mut self, lookup: &Lookup) -> Option<Reply<MetadataResponse>> {
+        self.curable = false;
         if let Some(silence) = self.starved_for() {
             self.rebootstrap(RebootstrapReason::NoMetadata { silence });
         }
@@ -141,7 +161,7 @@ impl Refresher {
     }
 
     async fn ask(
-        &self,
+        &mut self,
         to: &Address,
         lookup: &Lookup,
     ) -> Result<Reply<MetadataResponse>, CallError> {
@@ -154,6 +174,7 @@ impl Refresher {
             .attempt(to, Lane::Main, versions, prepare, deadline);
         let outcome = attempt.await;
         if let Err(error) = &outcome {
+            self.curable |= error.is_retriable();
             debug!(event = "metadata_lookup_failed", %error);
         }
         outcome

@@ -200,17 +200,14 @@ fn check_end(
     promise: Promise,
     summary: &mut Summary,
 ) -> Result<(), Violation> {
-    let once = matches!(
-        promise,
-        Promise::OrderOfAll | Promise::OrderOfAcknowledged
-    );
+    let once = matches!(promise, Promise::OrderOfAll | Promise::OrderOfAcknowledged);
     match (end, places) {
         (None, _) => return Err(Violation::Stuck(id)), // I5
         (Some(End::Acknowledged(_)), []) if promise != Promise::NoLie => {
             return Err(Violation::Lost(id)); // I1
         }
         (Some(End::Failed(Fate::NotWritten)), [_, ..]) => return Err(Violation::Lie(id)), // I2
-        (_, [_, _, ..]) if once => return Err(Violation::Duplicated(id)), // I1, I3
+        (_, [_, _, ..]) if once => return Err(Violation::Duplicated(id)),                 // I1, I3
         (Some(End::Acknowledged(Some(said))), _) if !places.contains(&said) => {
             return Err(Violation::Misplaced(id)); // I1
         }

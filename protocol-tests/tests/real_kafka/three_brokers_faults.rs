@@ -2,8 +2,7 @@
 //! connections are cut.
 //!
 //! By default one short round of some faults. For whole rounds of all of them, of a minute or more
-//! each, with the fault in the middle third (5 minutes for each count; 20 need 6 GB of disk and
-//! 100 minutes):
+//! each, with the fault in the middle third (3 take a quarter of an hour, 20 take 100 minutes):
 //!
 //! ```sh
 //! MILENA_ROUNDS=3 cargo xtask kafka test rounds_of_faults --nocapture

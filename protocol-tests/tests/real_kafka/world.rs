@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use milena::admin::NewTopic;
-use milena::{AutoCreate, Client, ProducerBuilder, Record, RecordRef, Start};
+use milena::{AutoCreate, Client, ErrorCode, ProducerBuilder, Record, RecordRef, Start};
 use protocol_tests::real_kafka::{variable, xtask};
 
 /// A client of the cluster in this variable, with default settings.
@@ -35,14 +35,24 @@ pub(crate) async fn topic(client: &Client, name: &str, partitions: i32) -> Strin
 
 /// Creates a topic, and waits until the brokers know it.
 pub(crate) async fn create(client: &Client, topic: NewTopic) {
-    let created = client.admin().create_topics(&[topic], false, soon()).await;
-    for topic in created.unwrap() {
-        topic.result.unwrap();
-        let known = client
-            .cluster()
-            .topic(&topic.topic, AutoCreate::Never, soon());
-        known.await.unwrap();
-    }
+    let (deadline, topics) = (soon(), [topic]);
+    let created = loop {
+        let created = client.admin().create_topics(&topics, false, deadline).await;
+        let created = created.unwrap().remove(0);
+        match created.result {
+            // Another test has a broker away.
+            Err(error) if error.code == ErrorCode::InvalidReplicationFactor => {
+                let now = tokio::time::Instant::now();
+                assert!(now < deadline.into(), "{error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            result => break result.map(|_| created.topic).unwrap(),
+        }
+    };
+    let known = client
+        .cluster()
+        .topic(&created, AutoCreate::Never, deadline);
+    known.await.unwrap();
 }
 
 /// The leader of partition 0. Waits for it: a topic just created is not known to every broker at

@@ -94,6 +94,13 @@ impl Ledger {
         self.pending.iter().all(VecDeque::is_empty)
     }
 
+    /// Partition and place of what has no end yet.
+    pub(crate) fn open(&self) -> Vec<(usize, u64)> {
+        let open = self.pending.iter().enumerate();
+        open.flat_map(|(partition, open)| open.iter().map(move |(id, _)| (partition, *id)))
+            .collect()
+    }
+
     /// Records that failed so far.
     pub(crate) fn failed(&self) -> u64 {
         self.told.not_written + self.told.maybe_written

@@ -88,8 +88,7 @@ impl Nemesis {
     pub(crate) fn forget_producers(&mut self, broker: &Broker) {
         for partition in 0..self.plan.partitions {
             if self.dice.one_in(2) {
-                let forgotten =
-                    broker.with_model(|model| model.forget_producers(TOPIC, partition));
+                let forgotten = broker.with_model(|model| model.forget_producers(TOPIC, partition));
                 forgotten.unwrap();
             }
         }
@@ -135,7 +134,9 @@ impl Nemesis {
             None => Some(end(model, partition)),
         };
         let held = held.is_some();
-        model.hold_replication(TOPIC, index(partition), held).unwrap();
+        model
+            .hold_replication(TOPIC, index(partition), held)
+            .unwrap();
     }
 
     fn move_leader(&mut self, model: &mut ClusterModel, partition: usize) {

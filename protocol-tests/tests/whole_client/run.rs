@@ -206,7 +206,9 @@ impl Run {
         let closing = join_all(self.writers.iter_mut().map(Writer::close));
         closing.await;
         for cluster in &self.clusters {
-            cluster.close((Instant::now() + Duration::from_secs(10)).into_std()).await;
+            cluster
+                .close((Instant::now() + Duration::from_secs(10)).into_std())
+                .await;
         }
         // What was given up may still be executed.
         sleep(Duration::from_secs(60 * 60)).await;
@@ -237,7 +239,10 @@ impl Run {
             trace.note("told", &[hash.cast_signed()]);
         }
         for place in logs.iter().flatten() {
-            trace.note("log", &[place.producer.cast_signed(), place.number.cast_signed()]);
+            trace.note(
+                "log",
+                &[place.producer.cast_signed(), place.number.cast_signed()],
+            );
         }
         self.broker.with_model(|model| {
             report.requests = note_requests(model, &mut trace);
@@ -315,7 +320,7 @@ impl Writer {
             }
         }
         let longest = self.plan.delivery_timeout + Duration::from_secs(1);
-        self.settle(longest).await;
+        self.settle(longest, "among faults").await;
     }
 
     /// Sends until nothing fails any more, and then more, of which nothing may fail.
@@ -323,11 +328,11 @@ impl Writer {
         let healed = Instant::now();
         loop {
             let failed = self.ledger.failed() + self.refused;
-            for _ in 0..2 * self.plan.partitions {
-                self.send_one().await;
+            for partition in 0..self.plan.partitions {
+                self.send_to(Some(partition)).await;
             }
             let longest = self.plan.delivery_timeout + Duration::from_secs(1);
-            self.settle(longest).await;
+            self.settle(longest, "after faults").await;
             if self.ledger.failed() + self.refused == failed {
                 break;
             }
@@ -337,24 +342,27 @@ impl Writer {
         for _ in 0..20 {
             self.send_one().await;
         }
-        self.settle(Duration::from_secs(3)).await;
+        self.settle(Duration::from_secs(3), "in peace").await;
         assert_eq!(self.ledger.failed() + self.refused, failed, "in peace");
     }
 
     async fn send_one(&mut self) {
+        let partition = self.dice.below(2 * self.plan.partitions.unsigned_abs() as u64);
+        let partition = i32::try_from(partition).unwrap();
+        self.send_to((partition < self.plan.partitions).then_some(partition)).await;
+    }
+
+    async fn send_to(&mut self, partition: Option<i32>) {
         let number = self.ledger.next();
         let mut value = format!("{} {number} ", self.number);
         let size = self.dice.below(self.plan.value);
         value.extend((0..size).map(|_| char::from(b'0' + self.dice.below(10) as u8)));
         let key = self.dice.below(20).to_string();
         let mut record = Record::to(TOPIC).value(&value);
-        match self.dice.below(4) {
-            0 => record = record.key(&key),
-            1 => {}
-            _ => {
-                let partition = self.dice.below(self.plan.partitions.unsigned_abs().into());
-                record = record.partition(i32::try_from(partition).unwrap());
-            }
+        if let Some(partition) = partition {
+            record = record.partition(partition);
+        } else if self.dice.one_in(2) {
+            record = record.key(&key);
         }
         match self.producer.send(record).await {
             Ok(receipt) => self.ledger.accept(receipt),
@@ -373,7 +381,7 @@ impl Writer {
     }
 
     /// Every receipt resolves within this time.
-    async fn settle(&mut self, longest: Duration) {
+    async fn settle(&mut self, longest: Duration, when: &str) {
         let begun = Instant::now();
         loop {
             self.ledger.look();
@@ -382,8 +390,8 @@ impl Writer {
             }
             assert!(
                 begun.elapsed() < longest,
-                "receipts do not resolve: {:#?}",
-                self.ledger
+                "receipts do not resolve {when}: {:?}",
+                self.ledger.open()
             );
             sleep(Duration::from_millis(20)).await;
         }

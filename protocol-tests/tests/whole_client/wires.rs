@@ -263,7 +263,11 @@ impl Wire {
     }
 
     fn inner(&mut self) -> Pin<&mut BoxedTransport> {
-        Pin::new(self.inner.as_mut().expect("there is room only while it is there"))
+        Pin::new(
+            self.inner
+                .as_mut()
+                .expect("there is room only while it is there"),
+        )
     }
 }
 
