@@ -15,12 +15,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use milena::{CommitError, Record, TransactionalProducer};
 use protocol_tests::dice::XorShift;
 use protocol_tests::real_kafka::{tool, variable};
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use crate::world::{client, lines, soon, topic, unique};
 

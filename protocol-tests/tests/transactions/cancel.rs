@@ -128,7 +128,7 @@ async fn a_prepare_that_is_dropped_aborts() {
                 let world = world.await;
                 let mut config = milena_producer::TransactionConfig::new("id");
                 config.two_phase_commit = true;
-                let producer = world.configured(crate::world::hasty(), config);
+                let producer = world.configured(crate::world::hasty(), &config);
                 let transaction = begin_writing(&producer, "1").await;
                 drop(
                     transaction

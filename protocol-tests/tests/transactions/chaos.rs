@@ -136,7 +136,7 @@ async fn run(seed: u64) -> Run {
         let dice = XorShift::new(seed ^ ((index as u64 + 1) << 32));
         tasks.spawn(work(Arc::clone(&shared), id, dice));
     }
-    let mixed = seed % 3 == 0;
+    let mixed = seed.is_multiple_of(3);
     let events = trouble::events(&shared.world, seed, mixed);
     let _ = timeout(TROUBLE, events).await;
     trouble::heal(&shared.world);
@@ -171,7 +171,7 @@ async fn finish(shared: &Shared) -> Run {
         (0..PARTITIONS as i32).find(|index| {
             let stable = model.last_stable_offset("t", *index).unwrap();
             let batches = model.log("t", *index).unwrap();
-            let end = batches.last().map_or(0, |batch| end_of(batch));
+            let end = batches.last().map_or(0, end_of);
             stable != end
         })
     };
@@ -210,7 +210,7 @@ impl Shared {
     fn producer(&self, id: &str) -> TransactionalProducer {
         let mut transactions = TransactionConfig::new(id);
         transactions.transaction_timeout = Duration::from_secs(20);
-        self.world.configured(self.config.clone(), transactions)
+        self.world.configured(self.config.clone(), &transactions)
     }
 }
 

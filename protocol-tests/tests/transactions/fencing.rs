@@ -129,7 +129,7 @@ async fn a_transaction_that_was_open_too_long_is_not_committed() {
             let world = World::start(level).await;
             let mut transactions = TransactionConfig::new("id");
             transactions.transaction_timeout = Duration::from_secs(5);
-            let producer = world.configured(hasty(), transactions);
+            let producer = world.configured(hasty(), &transactions);
             let transaction = producer.begin().await.unwrap();
             write(&transaction, "late").await;
             sleep(Duration::from_secs(30)).await;

@@ -73,7 +73,7 @@ async fn senders_on_other_threads_and_ends_do_not_race() {
         let world = World::start(level).await;
         let mut config = hasty();
         config.batch_size = 200;
-        let producer = world.configured(config, TransactionConfig::new("id"));
+        let producer = world.configured(config, &TransactionConfig::new("id"));
         let mut committed = 0;
         for number in 0..60_usize {
             let transaction = Arc::new(producer.begin().await.unwrap());
@@ -131,7 +131,7 @@ async fn a_batch_that_is_too_large_is_divided_within_the_transaction() {
         limit_batches(&world, 5_000).await;
         let mut config = hasty();
         config.linger = Duration::from_millis(50).into();
-        let producer = world.configured(config, TransactionConfig::new("id"));
+        let producer = world.configured(config, &TransactionConfig::new("id"));
         let mut expected = Vec::new();
         for round in 0..3 {
             let transaction = producer.begin().await.unwrap();
@@ -225,7 +225,7 @@ async fn an_abort_fails_what_was_not_sent_and_delivers_nothing() {
         let world = World::start(level).await;
         let mut config = hasty();
         config.linger = Duration::from_secs(1).into();
-        let producer = world.configured(config, TransactionConfig::new("id"));
+        let producer = world.configured(config, &TransactionConfig::new("id"));
         let transaction = producer.begin().await.unwrap();
         let record = Record::to("t").value("unsent").partition(0);
         let receipt = transaction.send(record).await.unwrap();

@@ -19,7 +19,7 @@ fn producer(world: &World) -> TransactionalProducer {
     let mut transactions = TransactionConfig::new("id");
     transactions.two_phase_commit = true;
     transactions.transaction_timeout = Duration::from_secs(5);
-    world.configured(hasty(), transactions)
+    world.configured(hasty(), &transactions)
 }
 
 async fn prepared(producer: &TransactionalProducer) -> Token {

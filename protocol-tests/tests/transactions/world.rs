@@ -48,20 +48,20 @@ impl World {
     }
 
     pub(crate) fn producer(&self, id: &str) -> TransactionalProducer {
-        self.configured(ProducerConfig::default(), TransactionConfig::new(id))
+        self.configured(ProducerConfig::default(), &TransactionConfig::new(id))
     }
 
     /// A producer that gives calls up after 2 s, records after 4 s and waits after 10 s.
     pub(crate) fn hasty(&self, id: &str) -> TransactionalProducer {
-        self.configured(hasty(), TransactionConfig::new(id))
+        self.configured(hasty(), &TransactionConfig::new(id))
     }
 
     pub(crate) fn configured(
         &self,
         config: ProducerConfig,
-        transactions: TransactionConfig,
+        transactions: &TransactionConfig,
     ) -> TransactionalProducer {
-        TransactionalProducer::new(self.cluster.clone(), config, &transactions).unwrap()
+        TransactionalProducer::new(self.cluster.clone(), config, transactions).unwrap()
     }
 
     /// The values that readers of committed data see in a partition.
