@@ -8,6 +8,8 @@ mod blocking;
 mod cancel;
 #[path = "producer/chaos.rs"]
 mod chaos;
+#[path = "producer/driving.rs"]
+mod driving;
 #[path = "producer/codecs.rs"]
 mod codecs;
 #[path = "producer/deadlines.rs"]
@@ -22,6 +24,8 @@ mod flow;
 mod idempotence;
 #[path = "producer/interceptors.rs"]
 mod interceptors;
+#[path = "producer/fuse.rs"]
+mod fuse;
 #[path = "producer/leaders.rs"]
 mod leaders;
 #[path = "producer/limits.rs"]

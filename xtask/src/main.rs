@@ -5,6 +5,7 @@ mod codegen;
 mod counts;
 mod dag;
 mod kafka;
+mod planted;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ enum Task {
     Codegen(codegen::Args),
     /// Count the instructions per record of the hot paths, with valgrind, against the baseline
     Counts(counts::Args),
+    /// Plant bugs into a copy of the sources, and see whether the tests find each
+    Planted(planted::Args),
     /// Run what CI runs
     Ci(ci::Args),
 }
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Task::Dag => dag::run(),
         Task::Codegen(args) => codegen::run(&root(), &args),
         Task::Counts(args) => counts::run(&args),
+        Task::Planted(args) => planted::run(&args),
         Task::Ci(args) => ci::run(&args),
     };
     result.unwrap_or_else(|error| {

@@ -51,7 +51,8 @@ pub struct ProducerConfig {
     /// `delivery.timeout.ms`: a batch that is not acknowledged this long after it got its first
     /// record has failed. Default 2 min.
     pub delivery_timeout: Duration,
-    /// `request.timeout.ms`: how long an attempt waits for its answer. Default 30 s.
+    /// `request.timeout.ms`: how long an attempt waits for its answer; longer by as much as a quota
+    /// keeps the broker from reading it (KIP-219). Default 30 s.
     pub request_timeout: Duration,
     /// `max.block.ms`: how long `send` waits for metadata, and then for memory. Default 1 min.
     pub max_block: Duration,

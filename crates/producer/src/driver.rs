@@ -201,14 +201,15 @@ impl Driver {
     }
 
     fn next_timer(&self, now: Instant) -> Option<Instant> {
-        let oldest = self.shared.accumulator.oldest();
-        let expiry = oldest.map(|cell| {
-            let expiry = cell.opened_at() + self.shared.config.delivery_timeout;
-            expiry.max(now + SEALING)
-        });
+        let timeout = self.shared.config.delivery_timeout;
+        // Nobody tells of a batch that is opened later: it cannot expire earlier than this.
+        let expiry = match self.shared.accumulator.oldest() {
+            Some(cell) => (cell.opened_at() + timeout).max(now + SEALING),
+            None => now + timeout,
+        };
         let alarm = self.shared.alarms.next();
         let times = [
-            expiry,
+            Some(expiry),
             alarm,
             self.identification.retry_at(),
             Some(self.touch_at),

@@ -210,6 +210,11 @@ impl Producer {
         shared.take_report()
     }
 
+    /// The bytes of `buffer_memory` that are taken now.
+    pub fn buffered_bytes(&self) -> usize {
+        self.shared().accumulator.budget().used()
+    }
+
     /// The settings.
     pub fn config(&self) -> &ProducerConfig {
         &self.shared().config

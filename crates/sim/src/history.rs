@@ -22,6 +22,8 @@ pub enum Promise {
     OrderOfAcknowledged,
     /// Not idempotent: a batch may be in the log more than once.
     AtLeastOnce,
+    /// Without acknowledgements (acks=0): only I2, and that everything ends.
+    NoLie,
 }
 
 /// A batch in the log.
@@ -153,7 +155,9 @@ impl History {
         for ((id, end), places) in (0..).zip(&self.ends).zip(&places) {
             check_end(id, *end, places, promise, &mut summary)?;
         }
-        self.check_order(log, promise)?;
+        if promise != Promise::NoLie {
+            self.check_order(log, promise)?;
+        }
         Ok(summary)
     }
 
@@ -196,12 +200,14 @@ fn check_end(
     promise: Promise,
     summary: &mut Summary,
 ) -> Result<(), Violation> {
-    let once = promise != Promise::AtLeastOnce;
+    let once = matches!(promise, Promise::OrderOfAll | Promise::OrderOfAcknowledged);
     match (end, places) {
         (None, _) => return Err(Violation::Stuck(id)), // I5
-        (Some(End::Acknowledged(_)), []) => return Err(Violation::Lost(id)), // I1
+        (Some(End::Acknowledged(_)), []) if promise != Promise::NoLie => {
+            return Err(Violation::Lost(id)); // I1
+        }
         (Some(End::Failed(Fate::NotWritten)), [_, ..]) => return Err(Violation::Lie(id)), // I2
-        (_, [_, _, ..]) if once => return Err(Violation::Duplicated(id)), // I1, I3
+        (_, [_, _, ..]) if once => return Err(Violation::Duplicated(id)),                 // I1, I3
         (Some(End::Acknowledged(Some(said))), _) if !places.contains(&said) => {
             return Err(Violation::Misplaced(id)); // I1
         }

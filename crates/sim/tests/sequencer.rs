@@ -120,8 +120,13 @@ fn a_seed_has_one_trace() {
     assert_eq!(traces.len(), 500, "different seeds differ");
 }
 
+/// One seed as text, or with `MILENA_SEEDS` so many of them.
 #[test]
 fn replay() {
+    if let Some(seeds) = number("MILENA_SEEDS") {
+        run_all(seeds, STEPS);
+        return;
+    }
     let Some(seed) = number("MILENA_SEED") else {
         return;
     };

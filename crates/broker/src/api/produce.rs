@@ -47,6 +47,8 @@ struct Appended {
     end_offset: i64,
     log_append_time: i64,
     log_start_offset: i64,
+    /// What became of it, once that is certain: whatever comes later, the answer says so.
+    outcome: Option<ErrorCode>,
 }
 
 type Entry = (Place, Result<Appended, Refusal>);
@@ -78,10 +80,11 @@ fn carry_out(model: &mut ClusterModel, call: &Call, request: ProduceRequest) -> 
         let result = produce(model, call, &place, (id, records), acks);
         entries.push((place, result));
     }
-    let pending = PendingProduce {
+    let mut pending = PendingProduce {
         entries,
         all: acks == ALL,
     };
+    pending.settle(model, call);
     if acks == 0 {
         let failed = pending.entries.iter().any(|(_, result)| result.is_err());
         return if failed { Reply::Close } else { Reply::Silent };
@@ -199,6 +202,7 @@ fn produce(
             end_offset,
             log_append_time,
             log_start_offset,
+            outcome: None,
         });
     }
     append(model, place, &bytes, wall_millis)
@@ -251,6 +255,7 @@ fn append(
         end_offset: header.last_offset() + 1,
         log_append_time,
         log_start_offset: log.start(),
+        outcome: None,
     })
 }
 
@@ -264,6 +269,19 @@ impl PendingProduce {
                 .map(|appended| (appended.topic, place.index))
         });
         appended.any(|place| touched.contains(&place))
+    }
+
+    /// Notes what is certain now of each partition, which the others may have to wait for.
+    pub(crate) fn settle(&mut self, model: &ClusterModel, call: &Call) {
+        for (place, result) in &mut self.entries {
+            if let Ok(appended) = result {
+                appended.outcome = match replicated(model, call, place, appended) {
+                    Ok(()) => Some(ErrorCode::None),
+                    Err(ErrorCode::RequestTimedOut) => None,
+                    Err(code) => Some(code),
+                };
+            }
+        }
     }
 
     /// Whether everything that was appended is replicated, or never will be from here.
@@ -316,6 +334,11 @@ fn replicated(
     place: &Place,
     appended: &Appended,
 ) -> Result<(), ErrorCode> {
+    match appended.outcome {
+        Some(ErrorCode::None) => return Ok(()),
+        Some(code) => return Err(code),
+        None => {}
+    }
     let topic = model
         .topics
         .by_id(appended.topic)

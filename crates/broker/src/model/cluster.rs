@@ -15,6 +15,12 @@ pub enum AdminError {
     /// There is no such node.
     #[error("there is no node {0}; nodes count from 1")]
     NoNode(i32),
+    /// There is no such topic.
+    #[error("there is no topic '{0}'; create it first")]
+    NoTopic(String),
+    /// The topic cannot have this setting.
+    #[error("{0}")]
+    Setting(String),
     /// There is no such partition.
     #[error("there is no partition {1} of a topic '{0}'; create the topic first")]
     NoPartition(String, i32),
@@ -58,6 +64,29 @@ impl ClusterModel {
             message,
         })?;
         Ok(self.add_topic(new))
+    }
+
+    /// Deletes a topic with all its records; what waits there is answered. Whether it was there.
+    pub fn remove_topic(&mut self, name: &str) -> bool {
+        let found = self.delete_topic(name).is_some();
+        self.settle();
+        found
+    }
+
+    /// Sets a setting of a topic.
+    ///
+    /// # Errors
+    /// [`AdminError::NoTopic`], [`AdminError::Setting`].
+    pub fn configure_topic(
+        &mut self,
+        topic: &str,
+        name: &str,
+        value: &str,
+    ) -> Result<(), AdminError> {
+        let found = self.topics.by_name_mut(topic);
+        let found = found.ok_or_else(|| AdminError::NoTopic(topic.into()))?;
+        let set = found.config.set(&name.into(), Some(&value.into()));
+        set.map_err(AdminError::Setting)
     }
 
     /// Puts a node into a rack (`broker.rack`), or out of any.

@@ -53,7 +53,13 @@ impl Waiting {
 impl ClusterModel {
     /// Looks at a parked request again: its outcome, or itself.
     pub(super) fn retry(&mut self, waiting: Waiting) -> Result<Outcome, Waiting> {
-        let Waiting { parked, deadline } = waiting;
+        let Waiting {
+            mut parked,
+            deadline,
+        } = waiting;
+        if let Parked::Produce(call, pending) = &mut parked {
+            pending.settle(self, call);
+        }
         match parked {
             Parked::Fetch(call, plan) if plan.is_ready(self, &call) => {
                 Ok(finish(plan.answer(self, &call)))

@@ -99,7 +99,7 @@ impl Driver {
         if !known.asks || known.waiting.is_empty() || self.asking.is_some() || early {
             return;
         }
-        // A time that has passed would wake the driver again and again while it waits for the answer.
+        // While it is under way nothing is due: the driver would look again and again.
         self.identification.retry_at = None;
         let shared = Arc::clone(&self.shared);
         let deadline = now + shared.config.request_timeout;

@@ -380,6 +380,44 @@ fn a_leader_that_moves_while_replicas_are_behind_answers_an_error_with_an_offset
     );
 }
 
+/// What was lost must not be taken for what another wrote at its offset meanwhile.
+#[test]
+fn a_leader_that_comes_back_does_not_confirm_what_it_lost() {
+    let mut client = Client::of(settings(3));
+    let leader = client.at_leader(0);
+    client.model.move_leader("t", 1, leader, None).unwrap();
+    for partition in [0, 1] {
+        let held = client.model.hold_replication("t", partition, true);
+        held.unwrap();
+    }
+    let mut request = produce_request(client.topic_id(), 0, batch(&["a"]), -1, 9);
+    request.topic_data[0]
+        .partition_data
+        .push(PartitionProduceData {
+            index: 1,
+            records: Some(batch(&["a"])),
+            ..PartitionProduceData::default()
+        });
+    assert_eq!(client.send(&request, 9), Outcome::Parked);
+    let next = leader % 3 + 1;
+    client.model.move_leader("t", 0, next, Some(0)).unwrap();
+    client.model.move_leader("t", 0, leader, None).unwrap();
+    client.model.hold_replication("t", 0, false).unwrap();
+    let other = client.model.connect(leader).unwrap();
+    let first = std::mem::replace(&mut client.connection, other);
+    let of_another = produce_request(client.topic_id(), 0, batch(&["b"]), -1, 9);
+    client.call(&of_another, 9);
+    client.connection = first;
+    client.model.hold_replication("t", 1, false).unwrap();
+    let answer = client.released::<ProduceRequest>(9).unwrap();
+    let codes: Vec<_> = answer.responses[0]
+        .partition_responses
+        .iter()
+        .map(code)
+        .collect();
+    assert_eq!(codes, [ErrorCode::NotLeaderOrFollower, ErrorCode::None]);
+}
+
 #[test]
 fn too_few_replicas_refuse_acks_all_before_appending() {
     let mut client = Client::of(settings(3));
