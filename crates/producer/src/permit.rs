@@ -76,10 +76,13 @@ impl Producer {
     ) -> Result<Reservation, SendError> {
         let shared = self.shared();
         let reserve = Nudge(shared.accumulator.budget().reserve(bytes), shared, None);
-        let reserved = timeout_at(deadline.into(), reserve).await;
-        reserved.map_err(|_| SendError::BufferFull {
-            waited: shared.config.max_block,
-        })
+        let reserved = async {
+            let reserved = timeout_at(deadline.into(), reserve).await;
+            reserved.map_err(|_| SendError::BufferFull {
+                waited: shared.config.max_block,
+            })
+        };
+        shared.while_open(reserved).await
     }
 }
 

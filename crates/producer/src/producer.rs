@@ -120,7 +120,9 @@ impl Producer {
         let topic = shared.topic(name);
         if topic.view().is_none() {
             let deadline = shared.now() + shared.config.max_block;
-            self.look_up(&Record::to(name), deadline).await?;
+            let record = Record::to(name);
+            let looked_up = self.look_up(&record, deadline);
+            shared.while_open(looked_up).await?;
         }
         Ok(TopicHandle::new(topic, shared.id))
     }
@@ -243,7 +245,10 @@ impl Producer {
         let mut reserved = None;
         loop {
             match blocked {
-                Blocked::Metadata => self.look_up(record, deadline).await?,
+                Blocked::Metadata => {
+                    let looked_up = self.look_up(record, deadline);
+                    shared.while_open(looked_up).await?;
+                }
                 Blocked::Room(bytes) => {
                     drop(reserved.take());
                     reserved = Some(self.room(bytes, deadline).await?);
@@ -260,9 +265,6 @@ impl Producer {
     /// Looks the topic up, and once more if it lacks the partition that the record names.
     async fn look_up(&self, record: &Record<'_>, deadline: Instant) -> Result<(), SendError> {
         let shared = self.shared();
-        if shared.phase() != Phase::Open {
-            return Err(SendError::Closed);
-        }
         let _waiting = Timed::wait_for_metadata(shared);
         let cluster = &shared.cluster;
         let name = record.topic();

@@ -1,6 +1,7 @@
 //! What the producer's handles, its outboxes and its driver share.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
@@ -20,7 +21,7 @@ use crate::partition::{Partition, Turn};
 use crate::seal::Sealers;
 use crate::topic::TopicState;
 use crate::transaction::Coordination;
-use crate::{DeliveryReport, ProducerConfig, ProducerEvent};
+use crate::{DeliveryReport, ProducerConfig, ProducerEvent, SendError};
 
 pub(crate) type Cell = milena_accumulator::Cell<Outcome, Arc<Partition>>;
 pub(crate) type Queue = milena_accumulator::Queue<Outcome, Arc<Partition>>;
@@ -74,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) id: u64,
     /// Wakes the driver.
     pub(crate) notify: Notify,
+    /// Tells those who wait to send that the producer is open no longer.
+    closing: Notify,
     /// Whether [`Self::haste`] may have begun since the driver looked.
     pub(crate) hurried: AtomicBool,
     pub(crate) alarms: Alarms,
@@ -114,6 +117,7 @@ impl Shared {
             transactions,
             accumulator: Arc::new(Accumulator::new(limits)),
             notify: Notify::new(),
+            closing: Notify::new(),
             hurried: AtomicBool::new(false),
             alarms: Alarms::default(),
             sealers: Sealers::default(),
@@ -154,7 +158,26 @@ impl Shared {
         for partition in self.all_partitions() {
             partition.queue.shut();
         }
+        self.closing.notify_waiters();
         self.hurry();
+    }
+
+    /// The outcome of what somebody waits for who wants to send, unless the producer is closed
+    /// first.
+    pub(crate) async fn while_open<T>(
+        &self,
+        work: impl Future<Output = Result<T, SendError>>,
+    ) -> Result<T, SendError> {
+        let mut closing = pin!(self.closing.notified());
+        closing.as_mut().enable();
+        if self.phase() != Phase::Open {
+            return Err(SendError::Closed);
+        }
+        tokio::select! {
+            biased;
+            outcome = work => outcome,
+            () = closing => Err(SendError::Closed),
+        }
     }
 
     /// Whether somebody waits for what lingers, and how soon it has to go: at once for a flush or

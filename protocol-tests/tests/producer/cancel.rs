@@ -300,7 +300,7 @@ async fn futures_are_small() {
     let sizes = [
         ("send", size_of_val(&producer.send(record())), 200),
         ("topic", size_of_val(&producer.topic("t")), 2_048),
-        ("reserve", size_of_val(&producer.reserve(1)), 512),
+        ("reserve", size_of_val(&producer.reserve(1)), 1_024),
         (
             "send_all",
             size_of_val(&producer.send_all([record()])),

@@ -274,10 +274,14 @@ async fn close_ends_by_its_deadline_whatever_the_producer_waits_for() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             let other = producer.clone();
+            // Metadata stands behind the producer id on the only broker's connection.
+            let waits =
+                api == ApiKey::Metadata || (api, acks) == (ApiKey::InitProducerId, Acks::All);
             let unknown = tokio::spawn(async move {
                 let sent = other.send(Record::to("u").value("0")).await;
-                sent.is_ok()
+                matches!(sent, Err(SendError::Closed))
             });
+            tokio::time::sleep(Duration::from_secs(1)).await;
             let begun = tokio::time::Instant::now();
             let report = producer.close(within(2)).await;
             assert!(begun.elapsed() <= Duration::from_secs(2));
@@ -286,12 +290,52 @@ async fn close_ends_by_its_deadline_whatever_the_producer_waits_for() {
             }
             let told = report.delivered + report.not_written + report.maybe_written;
             assert!(told >= 3, "{report:?}");
-            unknown.await.unwrap();
+            assert_eq!(
+                unknown.await.unwrap(),
+                waits,
+                "{api:?} {verdict:?} {acks:?}"
+            );
+            assert!(begun.elapsed() <= Duration::from_secs(2));
             assert!(matches!(
                 producer.send(Record::to("t").value("9")).await,
                 Err(SendError::Closed)
             ));
         }
+    }
+}
+
+/// Else they would wait for `max_block` for what cannot help them any more.
+#[tokio::test(start_paused = true)]
+async fn close_tells_those_who_wait_for_room_at_once() {
+    let world = World::start(1, 1).await;
+    let mut config = ProducerConfig::default();
+    config.buffer_memory = 20_000;
+    config.batch_size = 20_000;
+    let producer = world.producer(config);
+    producer.topic("t").await.unwrap();
+    world.broker.faults(nth_produce(|_| Verdict::Silence));
+    let value = [b'0'; 15_000];
+    drop(producer.try_send(Record::to("t").value(&value)).unwrap());
+    let mut waiting = Vec::new();
+    for reserves in [false, true] {
+        let producer = producer.clone();
+        waiting.push(tokio::spawn(async move {
+            let error = if reserves {
+                producer.reserve(15_000).await.unwrap_err()
+            } else {
+                let record = Record::to("t").value(&value);
+                producer.send(record).await.unwrap_err()
+            };
+            (error, tokio::time::Instant::now())
+        }));
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let begun = tokio::time::Instant::now();
+    producer.close(within(3)).await;
+    for waited in waiting {
+        let (error, at) = waited.await.unwrap();
+        assert!(matches!(error, SendError::Closed), "{error}");
+        assert_eq!(at, begun);
     }
 }
 
