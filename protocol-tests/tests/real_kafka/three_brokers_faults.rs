@@ -1,8 +1,8 @@
-//! Rounds of faults under load: brokers are killed, stopped, paused and restarted in turn, or
-//! connections are cut.
+//! Rounds of faults under load: brokers are killed, stopped, paused and restarted in turn, leaders
+//! elected, or connections cut.
 //!
 //! By default one short round of some faults. For whole rounds of all of them, of a minute or more
-//! each, with the fault in the middle third (3 take a quarter of an hour, 20 take 100 minutes):
+//! for each fault, which comes in the middle third (3 rounds take 20 minutes, 20 take two hours):
 //!
 //! ```sh
 //! MILENA_ROUNDS=3 cargo xtask kafka test rounds_of_faults --nocapture
@@ -20,9 +20,19 @@ use crate::world::soon;
 const SHORT: u64 = 6;
 const LONG: u64 = 60;
 const CUTTING: u64 = 12;
-const LONG_PAUSE: Duration = Duration::from_secs(20);
-/// More than the hurried producer waits, less than the cluster waits for a broker.
-const SHORT_PAUSE: Duration = Duration::from_secs(5);
+const SHORT_FAULTS: &[Fault] = &[
+    Fault::Kill,
+    // More than the hurried producer waits, less than the cluster waits for a broker.
+    Fault::Pause(Duration::from_secs(5)),
+    Fault::Elections(5),
+];
+const LONG_FAULTS: &[Fault] = &[
+    Fault::Kill,
+    Fault::Stop,
+    Fault::Pause(Duration::from_secs(20)),
+    Fault::Rolling,
+    Fault::Elections(25),
+];
 /// Between two cuts: no multiple of what paces the records, so that each finds another number in
 /// flight.
 const CUTS: Duration = Duration::from_millis(503);
@@ -31,19 +41,11 @@ const CUTS: Duration = Duration::from_millis(503);
 #[ignore = "needs a real Kafka: cargo xtask kafka test"]
 async fn the_log_agrees_with_what_was_told_after_rounds_of_faults() {
     let rounds = number("MILENA_ROUNDS");
-    let long = rounds.is_some();
-    let faults = if long {
-        vec![
-            Fault::Kill,
-            Fault::Stop,
-            Fault::Pause(LONG_PAUSE),
-            Fault::Rolling,
-        ]
-    } else {
-        vec![Fault::Kill, Fault::Pause(SHORT_PAUSE)]
+    let (seconds, faults) = match rounds {
+        Some(_) => (LONG, LONG_FAULTS),
+        None => (SHORT, SHORT_FAULTS),
     };
-    let length = Duration::from_secs(if long { LONG } else { SHORT });
-    let rounds = rounds.unwrap_or(1);
+    let (length, rounds) = (Duration::from_secs(seconds), rounds.unwrap_or(1));
     let world = World::new().await;
     let mut totals = vec![[Tally::default(); 2]; faults.len()];
     for round in 1..=rounds {
@@ -52,9 +54,13 @@ async fn the_log_agrees_with_what_was_told_after_rounds_of_faults() {
             let run = world.run(&name, length, Some(*fault)).await;
             println!("round {round} of {rounds}, {fault}: {run}");
             assert_eq!(run.patient.failures(), 0);
-            if matches!(fault, Fault::Kill | Fault::Pause(_)) {
-                let failures = run.hurried.failures();
-                assert!(failures > 0, "it does not wait for another leader");
+            let failures = run.hurried.failures();
+            match fault {
+                Fault::Kill | Fault::Pause(_) => {
+                    assert!(failures > 0, "it does not wait for another leader");
+                }
+                Fault::Elections(count) => assert!(run.events.moves() > *count),
+                _ => {}
             }
             totals[place][0] += run.patient;
             totals[place][1] += run.hurried;
@@ -83,20 +89,6 @@ async fn the_log_agrees_with_what_was_told_after_cuts_of_every_connection() {
     println!("{cuts} connections cut: {run}");
     assert_eq!(run.patient.failures(), 0);
     assert!(cuts > 0 && retries > cuts, "several batches were in flight");
-    world.client.close(soon()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a real Kafka: cargo xtask kafka test"]
-async fn leaders_that_change_without_a_fault_cost_no_record() {
-    const ELECTIONS: usize = 8;
-    let world = World::new().await;
-    let length = Duration::from_secs(SHORT);
-    let run = world.run("elections", length, Some(Fault::Elections(ELECTIONS)));
-    let run = run.await;
-    println!("{ELECTIONS} elections: {run}");
-    assert_eq!(run.patient.failures(), 0);
-    assert!(run.events.moves() > ELECTIONS);
     world.client.close(soon()).await;
 }
 

@@ -46,6 +46,8 @@ pub(crate) async fn create(client: &Client, topic: NewTopic) {
                 assert!(now < deadline.into(), "{error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
+            // The broker that answered first did so as it went away.
+            Err(error) if error.code == ErrorCode::TopicAlreadyExists => break created.topic,
             result => break result.map(|_| created.topic).unwrap(),
         }
     };

@@ -35,7 +35,7 @@ use super::{DEFAULT_VERSION, Dir, Up, Version, interrupt, jars, java, legacy, wa
 /// Those that have such tests.
 const PACKAGES: [&str; 3] = ["protocol-tests", "milena-admin", "milena-net"];
 
-/// Twenty rounds of each fault take two hours.
+/// Twenty rounds of all faults take two hours.
 const LONGEST_RUN: Duration = Duration::from_secs(3 * 3600);
 
 #[derive(clap::Args)]
