@@ -8,24 +8,24 @@ mod blocking;
 mod cancel;
 #[path = "producer/chaos.rs"]
 mod chaos;
-#[path = "producer/driving.rs"]
-mod driving;
 #[path = "producer/codecs.rs"]
 mod codecs;
 #[path = "producer/deadlines.rs"]
 mod deadlines;
+#[path = "producer/driving.rs"]
+mod driving;
 #[path = "producer/expiry.rs"]
 mod expiry;
 #[path = "producer/flights.rs"]
 mod flights;
 #[path = "producer/flow.rs"]
 mod flow;
+#[path = "producer/fuse.rs"]
+mod fuse;
 #[path = "producer/idempotence.rs"]
 mod idempotence;
 #[path = "producer/interceptors.rs"]
 mod interceptors;
-#[path = "producer/fuse.rs"]
-mod fuse;
 #[path = "producer/leaders.rs"]
 mod leaders;
 #[path = "producer/limits.rs"]
