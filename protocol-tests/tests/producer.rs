@@ -2,8 +2,6 @@
 
 #[path = "producer/cancel.rs"]
 mod cancel;
-#[path = "producer/chaos.rs"]
-mod chaos;
 #[path = "producer/driving.rs"]
 mod driving;
 #[path = "producer/flights.rs"]

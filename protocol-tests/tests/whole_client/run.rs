@@ -347,9 +347,12 @@ impl Writer {
     }
 
     async fn send_one(&mut self) {
-        let partition = self.dice.below(2 * self.plan.partitions.unsigned_abs() as u64);
+        let partition = self
+            .dice
+            .below(2 * self.plan.partitions.unsigned_abs() as u64);
         let partition = i32::try_from(partition).unwrap();
-        self.send_to((partition < self.plan.partitions).then_some(partition)).await;
+        self.send_to((partition < self.plan.partitions).then_some(partition))
+            .await;
     }
 
     async fn send_to(&mut self, partition: Option<i32>) {
