@@ -6,8 +6,6 @@ mod auth;
 mod blocking;
 #[path = "producer/cancel.rs"]
 mod cancel;
-#[path = "producer/chaos.rs"]
-mod chaos;
 #[path = "producer/codecs.rs"]
 mod codecs;
 #[path = "producer/deadlines.rs"]

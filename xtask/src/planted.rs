@@ -5,6 +5,7 @@
 //! not compile, or is not found is an error.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -165,10 +166,11 @@ fn cargo(copy: &Path, test: &Test) -> Command {
     cargo
         .args(["test", "--quiet", "--locked"])
         .current_dir(copy)
-        // The same as ours, for what comes from registries.
-        .env("CARGO_TARGET_DIR", copy.parent().unwrap_or(copy))
+        // Not ours: cargo would take the copy's crates for ours, and build both again and again.
+        .env("CARGO_TARGET_DIR", copy.join("target"))
         .env("RUST_BACKTRACE", "0")
         .env_remove("CARGO_MANIFEST_DIR")
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
@@ -199,7 +201,9 @@ fn passes(copy: &Path, test: &Test) -> Result<bool> {
             return Ok(status.success());
         }
         if begun.elapsed() > LONGEST {
-            running.kill()?;
+            // The test itself is a child of cargo's.
+            let group = rustix::process::Pid::from_child(&running);
+            rustix::process::kill_process_group(group, rustix::process::Signal::KILL)?;
             running.wait()?;
             return Ok(false);
         }

@@ -8,11 +8,6 @@
 //! MILENA_TEST_SECONDS=60 cargo xtask kafka test transactions_killed --nocapture
 //! ```
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a real cluster has the real clock"
-)]
-
 use std::collections::BTreeMap;
 use std::env;
 use std::fs::{File, OpenOptions};
