@@ -27,12 +27,15 @@ mod two_phase;
 #[path = "transactions/world.rs"]
 mod world;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use milena_broker::Verdict;
 use milena_codec::ApiKey;
 use milena_producer::{
-    BeginError, CommitError, Complete, ConsumedOffset, ErrorCode, GroupMetadata, Record, SendError,
+    BeginError, CommitError, Complete, ConsumedOffset, ErrorCode, GroupMetadata, Hook,
+    ProducerConfig, ProducerEvent, Record, SendError, TransactionConfig,
 };
 
 use world::{BOTH, World, within, write};
@@ -159,7 +162,15 @@ async fn offsets_are_committed_with_the_transaction_or_not_at_all() {
 async fn a_refused_batch_makes_the_commit_fail_and_the_next_transaction_works() {
     for level in BOTH {
         let world = World::start(level).await;
-        let producer = world.producer("id");
+        let failed = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&failed);
+        let mut config = ProducerConfig::default();
+        config.on_event = Some(Hook::new(move |event| {
+            if matches!(event, ProducerEvent::TransactionFailed { fatal: false, .. }) {
+                seen.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+        let producer = world.configured(config, &TransactionConfig::new("id"));
         let transaction = producer.begin().await.unwrap();
         write(&transaction, "first").await;
         world.broker.with_model(|model| {
@@ -180,6 +191,7 @@ async fn a_refused_batch_makes_the_commit_fail_and_the_next_transaction_works() 
         transaction.commit().await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(world.committed(0), ["second"]);
+        assert_eq!(failed.load(Ordering::Relaxed), 1);
     }
 }
 

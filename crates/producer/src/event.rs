@@ -6,6 +6,7 @@ use milena_codec::Str;
 use milena_proto::sequencer::{Bump, Fate};
 
 use crate::failed::{FailedBatch, LastError};
+use crate::transaction::TransactionCause;
 
 /// Something worth knowing. Each is also a `tracing` event.
 #[derive(Clone, Debug)]
@@ -56,6 +57,14 @@ pub enum ProducerEvent {
         /// How many parts it became.
         parts: usize,
     },
+    /// The open transaction can only be aborted, and is as soon as its handle says so or is dropped;
+    /// or the transactional producer has failed for good.
+    TransactionFailed {
+        /// Why.
+        cause: Arc<TransactionCause>,
+        /// Whether no other transaction can follow.
+        fatal: bool,
+    },
     /// A batch has failed.
     BatchFailed(Arc<FailedBatch>),
     /// A function of the user's panicked. Nothing else suffers from it.
@@ -102,6 +111,9 @@ impl ProducerEvent {
             ),
             Self::Panicked { who, what, message } => {
                 tracing::error!(%who, what, %message, "a function given to the producer panicked");
+            }
+            Self::TransactionFailed { cause, fatal } => {
+                tracing::warn!(%cause, fatal, "a transaction has failed");
             }
             Self::BatchFailed(batch) => tracing::warn!(
                 topic = %batch.topic(),

@@ -45,6 +45,8 @@ pub struct MetricsSnapshot {
     pub epoch_bumps: u64,
     /// Batches that were too large for their broker and were divided.
     pub splits: u64,
+    /// Transactions that could only be aborted, and one more if the producer failed for good.
+    pub failed_transactions: u64,
     /// Partitions that went on at another broker.
     pub leader_changes: u64,
     /// Panics of interceptors and delivery callbacks, all of them caught.

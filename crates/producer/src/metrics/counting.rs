@@ -32,6 +32,7 @@ pub(crate) struct Metrics {
     retries: Mutex<Vec<(ErrorKind, u64)>>,
     epoch_bumps: AtomicU64,
     splits: AtomicU64,
+    failed_transactions: AtomicU64,
     leader_changes: AtomicU64,
     panics: AtomicU64,
     /// What the last verdict ended with.
@@ -136,6 +137,7 @@ impl Metrics {
             retries: Mutex::default(),
             epoch_bumps: AtomicU64::new(0),
             splits: AtomicU64::new(0),
+            failed_transactions: AtomicU64::new(0),
             leader_changes: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             judged: Mutex::default(),
@@ -239,6 +241,7 @@ impl Metrics {
             ProducerEvent::EpochBump { .. } => add(&self.epoch_bumps, 1),
             ProducerEvent::BatchSplit { .. } => add(&self.splits, 1),
             ProducerEvent::LeaderChanged { .. } => add(&self.leader_changes, 1),
+            ProducerEvent::TransactionFailed { .. } => add(&self.failed_transactions, 1),
             ProducerEvent::BatchFailed(batch) => self.failed(batch),
             ProducerEvent::Panicked { .. } => add(&self.panics, 1),
         }
@@ -285,6 +288,7 @@ impl Shared {
             retries: lock(&metrics.retries).clone(),
             epoch_bumps: read(&metrics.epoch_bumps),
             splits: read(&metrics.splits),
+            failed_transactions: read(&metrics.failed_transactions),
             leader_changes: read(&metrics.leader_changes),
             panics: read(&metrics.panics),
             batch_fill: totals.bytes as f64 / limit.max(1.0),

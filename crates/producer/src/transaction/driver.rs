@@ -18,6 +18,7 @@ use milena_rpc::{CallError, CoordinatorKind};
 use super::TransactionConfig;
 use super::calls::{Caller, Returned, Seen};
 use super::state::{Coordination, Ending, Finish, Start};
+use crate::ProducerEvent;
 use crate::driver::wake_at;
 use crate::flight::Travelling;
 use crate::partition::Turn;
@@ -288,6 +289,14 @@ impl TransactionDriver {
 
     /// The transaction can only be aborted, and what is not sent yet never will be.
     fn handle_must_abort(&self, cause: &Arc<Cause>) {
+        let news = {
+            let inner = lock(&self.state.inner);
+            let aborting = inner.ending.is_some_and(|ending| !ending.commit);
+            inner.cause.is_none() && !aborting
+        };
+        if news {
+            self.tell_user(cause, false);
+        }
         {
             let mut inner = lock(&self.state.inner);
             inner.cause.get_or_insert_with(|| Arc::clone(cause));
@@ -307,7 +316,7 @@ impl TransactionDriver {
     }
 
     fn handle_fatal(&self, cause: &Arc<Cause>) {
-        tracing::error!(%cause, "the transactional producer has failed for good");
+        self.tell_user(cause, true);
         {
             let mut inner = lock(&self.state.inner);
             inner.fatal = Some(Arc::clone(cause));
@@ -315,6 +324,13 @@ impl TransactionDriver {
             inner.finish(Finish::Fatal(Arc::clone(cause)));
         }
         self.give_up();
+    }
+
+    fn tell_user(&self, cause: &Arc<Cause>, fatal: bool) {
+        self.shared.emit(&ProducerEvent::TransactionFailed {
+            cause: Arc::clone(cause),
+            fatal,
+        });
     }
 
     /// Stops the transaction and fails what is not in flight.
