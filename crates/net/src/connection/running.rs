@@ -248,9 +248,9 @@ impl<'a> Running<'a> {
             token,
         } = outgoing;
         let end = self.writer.push(segments);
-        let request = self
-            .pipeline
-            .handle_sent(key, version, expects_answer, now, (deadline, latest));
+        let request =
+            self.pipeline
+                .handle_sent(key, version, expects_answer, now, (deadline, latest));
         let owner = || Owner {
             outbox: outbox.cloned(),
             token,
