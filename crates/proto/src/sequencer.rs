@@ -10,10 +10,10 @@
 //!   included: a broker recognises only a producer's last five as duplicates.
 //! - I3. What waits to be sent again goes first, in the order of the stamps; only then is a batch
 //!   stamped.
-//! - I4. Under a new producer id or a raised epoch, and again an hour after the last success, one
-//!   batch travels alone until it succeeds: a broker without state of the producer takes any sequence
-//!   number, so a later batch could be written without an earlier one. The next epoch of a
-//!   transactional producer needs no such care: the broker has state, and wants sequence 0 first.
+//! - I4. Under a new producer id, after the broker's state turned out to be another, and again an hour
+//!   after the last success, one batch travels alone until it succeeds: a broker without state of the
+//!   producer takes any sequence number, so a later batch could be written without an earlier one. The
+//!   next epoch alone needs no such care: the broker has state, and wants sequence 0 first.
 //! - I5. Nothing is sent to a new leader before each attempt sent to another has ended.
 //! - I6. Successes are reported in the order of the stamps.
 //! - I7. A fate is the worst over all attempts: once one may have been written, `NotWritten` is never

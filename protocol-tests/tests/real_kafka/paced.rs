@@ -45,8 +45,8 @@ pub(crate) struct World {
 /// What one run came to.
 pub(crate) struct Run {
     seconds: f64,
-    /// When the fault began, and when all was well again.
-    fault: Option<(f64, f64)>,
+    /// When faults began, and when all was well again.
+    faults: (f64, f64),
     pub(crate) events: Arc<Events>,
     /// Of the producer that keeps trying.
     pub(crate) patient: Tally,
@@ -65,8 +65,9 @@ impl World {
         }
     }
 
-    /// Writes for at least `length`, with the fault in the middle third, and checks the log.
-    pub(crate) async fn run(&self, name: &str, length: Duration, fault: Option<Fault>) -> Run {
+    /// Writes for at least `length`, with the faults one by one in the middle third, and checks the
+    /// log.
+    pub(crate) async fn run(&self, name: &str, length: Duration, faults: &[Fault]) -> Run {
         let topics = [format!("{name}-patient"), format!("{name}-hurried")];
         let topics = topics.map(|topic| unique(&topic));
         for topic in &topics {
@@ -79,23 +80,22 @@ impl World {
         let hurried = self.produce(&topics[1], configured(hurried, &events), &over);
         let faults = async {
             sleep(length / 3).await;
-            let mut happened = None;
-            if let Some(fault) = fault {
-                let from = begun.elapsed().as_secs_f64();
+            let from = begun.elapsed().as_secs_f64();
+            for fault in faults {
                 fault.happen(&self.client, &topics[0]).await;
-                happened = Some((from, begun.elapsed().as_secs_f64()));
             }
+            let to = begun.elapsed().as_secs_f64();
             let rest = length.saturating_sub(begun.elapsed());
             sleep(rest.max(length / 3)).await;
             over.store(true, Ordering::Relaxed);
-            happened
+            (from, to)
         };
         let produced = async { tokio::join!(patient, hurried, faults) };
         let produced = timeout(length + PATIENCE, produced).await;
-        let (patient, hurried, fault) = produced.expect("every receipt resolves");
+        let (patient, hurried, faults) = produced.expect("every receipt resolves");
         Run {
             seconds: begun.elapsed().as_secs_f64(),
-            fault,
+            faults,
             events,
             patient: check(&topics[0], &patient).await,
             hurried: check(&topics[1], &hurried).await,
@@ -175,10 +175,8 @@ async fn check(topic: &str, outcomes: &Outcomes) -> Tally {
 
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.1} s, ", self.seconds)?;
-        if let Some((from, to)) = self.fault {
-            write!(f, "fault from {from:.1} s to {to:.1} s, ")?;
-        }
+        let (seconds, (from, to)) = (self.seconds, self.faults);
+        write!(f, "{seconds:.1} s, faults from {from:.1} s to {to:.1} s, ")?;
         let (patient, hurried) = (&self.patient, &self.hurried);
         write!(f, "{}; patient: {patient}; hurried: {hurried}", self.events)
     }

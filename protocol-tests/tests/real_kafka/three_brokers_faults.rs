@@ -13,25 +13,27 @@ use std::time::Duration;
 
 use crate::faults::Fault;
 use crate::outcomes::Tally;
-use crate::paced::World;
+use crate::paced::{Run, World};
 use crate::world::soon;
 
 /// In seconds.
 const SHORT: u64 = 6;
 const LONG: u64 = 60;
 const CUTTING: u64 = 12;
-const SHORT_FAULTS: &[Fault] = &[
-    Fault::Kill,
+/// In each run of a round.
+type Faults = &'static [Fault];
+const SHORT_ROUND: &[Faults] = &[&[
+    Fault::Elections(5),
     // More than the hurried producer waits, less than the cluster waits for a broker.
     Fault::Pause(Duration::from_secs(5)),
-    Fault::Elections(5),
-];
-const LONG_FAULTS: &[Fault] = &[
     Fault::Kill,
-    Fault::Stop,
-    Fault::Pause(Duration::from_secs(20)),
-    Fault::Rolling,
-    Fault::Elections(25),
+]];
+const LONG_ROUND: &[Faults] = &[
+    &[Fault::Kill],
+    &[Fault::Stop],
+    &[Fault::Pause(Duration::from_secs(20))],
+    &[Fault::Rolling],
+    &[Fault::Elections(25)],
 ];
 /// Between two cuts: no multiple of what paces the records, so that each finds another number in
 /// flight.
@@ -41,33 +43,26 @@ const CUTS: Duration = Duration::from_millis(503);
 #[ignore = "needs a real Kafka: cargo xtask kafka test"]
 async fn the_log_agrees_with_what_was_told_after_rounds_of_faults() {
     let rounds = number("MILENA_ROUNDS");
-    let (seconds, faults) = match rounds {
-        Some(_) => (LONG, LONG_FAULTS),
-        None => (SHORT, SHORT_FAULTS),
+    let (seconds, runs) = match rounds {
+        Some(_) => (LONG, LONG_ROUND),
+        None => (SHORT, SHORT_ROUND),
     };
     let (length, rounds) = (Duration::from_secs(seconds), rounds.unwrap_or(1));
     let world = World::new().await;
-    let mut totals = vec![[Tally::default(); 2]; faults.len()];
+    let mut totals = vec![[Tally::default(); 2]; runs.len()];
     for round in 1..=rounds {
-        for (place, fault) in faults.iter().enumerate() {
-            let name = format!("round-{round}-{place}");
-            let run = world.run(&name, length, Some(*fault)).await;
-            println!("round {round} of {rounds}, {fault}: {run}");
-            assert_eq!(run.patient.failures(), 0);
-            let failures = run.hurried.failures();
-            match fault {
-                Fault::Kill | Fault::Pause(_) => {
-                    assert!(failures > 0, "it does not wait for another leader");
-                }
-                Fault::Elections(count) => assert!(run.events.moves() > *count),
-                _ => {}
-            }
-            totals[place][0] += run.patient;
-            totals[place][1] += run.hurried;
+        for (faults, total) in runs.iter().zip(&mut totals) {
+            let name = format!("round-{round}-{}", names(faults).replace(' ', "-"));
+            let run = world.run(&name, length, faults).await;
+            println!("round {round} of {rounds}, {}: {run}", names(faults));
+            check(faults, &run);
+            total[0] += run.patient;
+            total[1] += run.hurried;
         }
     }
-    for (fault, [patient, hurried]) in faults.iter().zip(totals) {
-        println!("{rounds} × {fault}: patient: {patient}; hurried: {hurried}");
+    for (faults, [patient, hurried]) in runs.iter().zip(totals) {
+        let faults = names(faults);
+        println!("{rounds} × {faults}: patient: {patient}; hurried: {hurried}");
     }
     world.client.close(soon()).await;
 }
@@ -80,7 +75,7 @@ async fn the_log_agrees_with_what_was_told_after_cuts_of_every_connection() {
     let run = async {
         tokio::select! {
             biased;
-            run = world.run("cuts", length, None) => run,
+            run = world.run("cuts", length, &[]) => run,
             never = world.cutting.cut_every(CUTS) => match never {},
         }
     };
@@ -90,6 +85,26 @@ async fn the_log_agrees_with_what_was_told_after_cuts_of_every_connection() {
     assert_eq!(run.patient.failures(), 0);
     assert!(cuts > 0 && retries > cuts, "several batches were in flight");
     world.client.close(soon()).await;
+}
+
+/// Whether the faults had an effect, and none on who is patient.
+fn check(faults: &[Fault], run: &Run) {
+    assert_eq!(run.patient.failures(), 0);
+    for fault in faults {
+        match fault {
+            Fault::Kill | Fault::Pause(_) => {
+                let failures = run.hurried.failures();
+                assert!(failures > 0, "it does not wait for another leader");
+            }
+            Fault::Elections(count) => assert!(run.events.moves() > *count),
+            Fault::Stop | Fault::Rolling => {}
+        }
+    }
+}
+
+fn names(faults: &[Fault]) -> String {
+    let names: Vec<_> = faults.iter().map(Fault::to_string).collect();
+    names.join(" and ")
 }
 
 fn number(variable: &str) -> Option<u64> {

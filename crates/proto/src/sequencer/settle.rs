@@ -85,7 +85,10 @@ impl Sequencer {
             Some(epoch) => self.identity = Some(Identity { epoch, ..from }),
             None => self.left = Some(from),
         }
-        (self.next, self.expected, self.proven) = (0, 0, None);
+        (self.next, self.expected) = (0, 0);
+        if reason != BumpReason::InDoubt || self.identity.is_none() {
+            self.proven = None; // I4
+        }
         let to = self.identity;
         self.events
             .push_back(Event::Bumped(Bump { from, to, reason }));
