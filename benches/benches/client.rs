@@ -21,7 +21,7 @@ fn send(criterion: &mut Criterion) {
         let mut left = iterations;
         while left > 0 {
             let embedded = Embedded::start(size).await.expect("a client");
-            let producer = embedded.producer().await.expect("a producer");
+            let producer = embedded.producer(true).await.expect("a producer");
             let now = left.min(FRESH);
             let began = Instant::now();
             for _ in 0..now {
@@ -40,7 +40,7 @@ fn send(criterion: &mut Criterion) {
 fn receive(criterion: &mut Criterion) {
     bench(criterion, "receive", |size, iterations| async move {
         let embedded = Embedded::start(size).await.expect("a client");
-        let producer = embedded.producer().await.expect("a producer");
+        let producer = embedded.producer(true).await.expect("a producer");
         let sent = embedded.send(&producer, RECORDS).await;
         sent.expect("acknowledgements");
         let began = Instant::now();

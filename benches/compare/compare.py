@@ -54,7 +54,10 @@ COUNTS = {
     ("null", "consume"): (10_000_000, 3_000_000),
     ("real", "produce"): (5_000_000, 1_500_000),
     ("real", "consume"): (8_000_000, 2_000_000),
+    ("far", "produce"): (600_000, 60_000),
 }
+# Behind a wire, one partition: what counts is how much a client keeps under way.
+FAR = ["--partitions", "1", "--batch-bytes", "16384"]
 TRIPS = 20_000
 
 
@@ -72,7 +75,7 @@ def main():
 def build(names):
     """Builds the programs, or those named."""
     programs = names or ["milena", "peer-rdkafka", "peer-krafka", "peer-rskafka", "null-broker",
-                         "kgo", "sarama", "java"]
+                         "delay-proxy", "kgo", "sarama", "java"]
     environment = {**os.environ, "CARGO_TARGET_DIR": str(TARGET)}
     for name in programs:
         print(f"building {name}", file=sys.stderr)
@@ -148,7 +151,8 @@ def parse(args):
     parser = argparse.ArgumentParser(prog="compare.py run")
     parser.add_argument("--tag", default="last", help="the name of the results")
     parser.add_argument("--targets", type=words, default=["null"],
-                        help="null (the client alone), real (--kafka), or both")
+                        help="null (the client alone), real (--kafka), far (null behind a proxy that adds "
+                             "--round-trip ms: one partition, batches of 16 KiB, produce only)")
     parser.add_argument("--modes", type=words, default=["produce", "consume"],
                         help="produce, consume, latency")
     parser.add_argument("--sizes", type=words, default=["100", "1024"])
@@ -160,6 +164,8 @@ def parse(args):
     parser.add_argument("--kafka", default="127.0.0.1:19092", help="a real broker, HOST:PORT")
     parser.add_argument("--kafka-pid", type=int, help="its process, to report its CPU time, too")
     parser.add_argument("--null-port", type=int, default=19192)
+    parser.add_argument("--proxy-port", type=int, default=19193)
+    parser.add_argument("--round-trip", type=float, default=5.0, help="what the proxy adds, in ms")
     return parser.parse_args(args)
 
 
@@ -168,21 +174,24 @@ class Load:
 
     def __init__(self, target, mode, size, codec, options):
         self.mode, self.size, self.codec = mode, size, codec
-        self.target = target
+        self.target, self.more = target, []
         self.peers = options.peers or DEFAULTS[mode]
         if mode == "latency":
             self.count = int(TRIPS * options.scale)
         else:
             small, large = COUNTS[target, mode]
+            self.more = FAR if target == "far" else []
             self.count = int((small if size < 1000 else large) * options.scale)
 
     def flags(self, bootstrap, topic):
         return ["--bootstrap", bootstrap, "--topic", topic, "--count", str(self.count),
-                "--size", str(self.size), "--compression", self.codec]
+                "--size", str(self.size), "--compression", self.codec, *self.more]
 
 
 def loads(target, options):
     for mode in options.modes:
+        if target == "far" and mode != "produce":
+            continue
         if mode == "latency":
             yield Load(target, mode, int(options.sizes[0]), "none", options)
             continue
@@ -195,24 +204,37 @@ class Broker:
     """The broker of a target: the null broker, which is started and ended here, or a real one."""
 
     def __init__(self, target, options):
-        self.is_null = target == "null"
-        self.bootstrap = f"127.0.0.1:{options.null_port}" if self.is_null else options.kafka
-        self.pid = options.kafka_pid
-        self.port = options.null_port
-        self.process = None
+        self.is_null = target != "real"
+        self.pids = [options.kafka_pid] if options.kafka_pid and not self.is_null else []
+        self.bootstrap = options.kafka
+        self.commands, self.processes = [], []
+        if self.is_null:
+            port, proxy = str(options.null_port), str(options.proxy_port)
+            broker = [*program("null-broker"), "--port", port]
+            self.commands, front = [broker], port
+            if target == "far":
+                broker += ["--advertise", proxy, "--partitions", "1"]
+                delay = str(options.round_trip)
+                self.commands.append([*program("delay-proxy"), "--port", proxy, "--to", port,
+                                      "--round-trip-ms", delay])
+                front = proxy
+            self.bootstrap = f"127.0.0.1:{front}"
 
     def __enter__(self):
-        if self.is_null:
-            command = [*program("null-broker"), "--port", str(self.port)]
-            self.process = subprocess.Popen(command)
-            self.pid = self.process.pid
+        for command in self.commands:
+            self.processes.append(subprocess.Popen(command))
             time.sleep(0.5)
+        self.pids += [process.pid for process in self.processes]
         return self
 
     def __exit__(self, *_):
-        if self.process:
-            self.process.terminate()
-            self.process.wait()
+        for process in self.processes:
+            process.terminate()
+            process.wait()
+
+    def seconds(self):
+        """How long its processes have worked."""
+        return sum(process_seconds(pid) for pid in self.pids)
 
     def topic(self, load):
         """A topic for a load; the null broker's say what is in them."""
@@ -256,10 +278,10 @@ def once(broker, load, name, topic, more):
     flags = load.flags(broker.bootstrap, topic) + more
     if name == "java" and load.mode == "produce":
         flags += ["--set", f"warmup={load.count // 5}"]
-    busy, spent, began = machine_seconds(), process_seconds(broker.pid), time.monotonic()
+    busy, spent, began = machine_seconds(), broker.seconds(), time.monotonic()
     result = subprocess.run(command_line(name, load.mode, flags), capture_output=True, text=True, timeout=600)
     took = time.monotonic() - began
-    busy, spent = machine_seconds() - busy, process_seconds(broker.pid) - spent
+    busy, spent = machine_seconds() - busy, broker.seconds() - spent
     lines = result.stdout.strip().splitlines()
     if result.returncode or not lines:
         error = (result.stderr or result.stdout).strip()[-300:]
@@ -283,8 +305,6 @@ def machine_seconds():
 
 
 def process_seconds(pid):
-    if not pid:
-        return 0.0
     try:
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
@@ -319,9 +339,10 @@ def rates(peers):
         cpu = column("cpu_us_per_msg")
         rows.append((statistics.median(cpu), [
             name, spread(cpu, 3), f"{median(each('user_s')):.3f} + {median(each('sys_s')):.3f}",
-            spread([rate / 1e6 for rate in column("msgs_per_s")], 2), f"{max(column('max_rss_mb')):.0f}",
+            spread([rate / 1e6 for rate in column("msgs_per_s")], 2),
+            spread([result["msgs_per_s"] * result["size"] / 1e6 for result in results], 1), f"{max(column('max_rss_mb')):.0f}",
             f"{median(each('broker_s')):.3f}", other(results), str(len(results))]))
-    return markdown(["client", "CPU us a record", "user + system", "M records/s", "peak MB",
+    return markdown(["client", "CPU us a record", "user + system", "M records/s", "MB/s", "peak MB",
                      "broker us a record", "other load", "runs"], rows)
 
 

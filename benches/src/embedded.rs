@@ -44,8 +44,8 @@ impl Embedded {
     ///
     /// # Errors
     /// The settings do not fit together.
-    pub async fn producer(&self) -> Result<Producer> {
-        let producer = self.client.producer();
+    pub async fn producer(&self, idempotent: bool) -> Result<Producer> {
+        let producer = self.client.producer().idempotence(idempotent);
         let producer = producer.linger(Duration::from_secs(10)).batch_size(100_000);
         Ok(producer.build().await?)
     }

@@ -3,6 +3,11 @@
 //!
 //! The brokers run on a thread of their own, whose memory does not count.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the broker stands still in real time"
+)]
+
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;

@@ -1,19 +1,45 @@
 //! The producer on the embedded broker, on a paused clock.
 
+#[path = "producer/auth.rs"]
+mod auth;
+#[path = "producer/blocking.rs"]
+mod blocking;
 #[path = "producer/cancel.rs"]
 mod cancel;
+#[path = "producer/codecs.rs"]
+mod codecs;
+#[path = "producer/deadlines.rs"]
+mod deadlines;
 #[path = "producer/driving.rs"]
 mod driving;
+#[path = "producer/expiry.rs"]
+mod expiry;
 #[path = "producer/flights.rs"]
 mod flights;
+#[path = "producer/flow.rs"]
+mod flow;
 #[path = "producer/fuse.rs"]
 mod fuse;
+#[path = "producer/idempotence.rs"]
+mod idempotence;
+#[path = "producer/interceptors.rs"]
+mod interceptors;
+#[path = "producer/leaders.rs"]
+mod leaders;
 #[path = "producer/limits.rs"]
 mod limits;
+#[path = "producer/observe.rs"]
+mod observe;
 #[path = "producer/partitioning.rs"]
 mod partitioning;
+#[path = "producer/refused.rs"]
+mod refused;
 #[path = "producer/splits.rs"]
 mod splits;
+#[path = "producer/tamper.rs"]
+mod tamper;
+#[path = "producer/topics_gone.rs"]
+mod topics_gone;
 #[path = "producer/world.rs"]
 mod world;
 

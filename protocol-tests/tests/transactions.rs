@@ -1,5 +1,29 @@
 //! Transactions on the embedded broker, on a paused clock, with both transaction versions.
 
+#[path = "transactions/cancel.rs"]
+mod cancel;
+#[path = "transactions/chaos.rs"]
+mod chaos;
+#[path = "transactions/cluster.rs"]
+mod cluster;
+#[path = "transactions/ending.rs"]
+mod ending;
+#[path = "transactions/fencing.rs"]
+mod fencing;
+#[path = "transactions/history.rs"]
+mod history;
+#[path = "transactions/levels.rs"]
+mod levels;
+#[path = "transactions/recovering.rs"]
+mod recovering;
+#[path = "transactions/refused.rs"]
+mod refused;
+#[path = "transactions/sending.rs"]
+mod sending;
+#[path = "transactions/trouble.rs"]
+mod trouble;
+#[path = "transactions/two_phase.rs"]
+mod two_phase;
 #[path = "transactions/world.rs"]
 mod world;
 
@@ -11,9 +35,7 @@ use milena_producer::{
     BeginError, CommitError, Complete, ConsumedOffset, ErrorCode, GroupMetadata, Record, SendError,
 };
 
-use world::{World, within, write};
-
-const BOTH: [i16; 2] = [0, 2];
+use world::{BOTH, World, within, write};
 
 #[tokio::test(start_paused = true)]
 async fn committed_records_are_seen_and_aborted_ones_are_not() {
@@ -67,13 +89,7 @@ async fn an_empty_transaction_asks_the_coordinator_for_nothing() {
             producer.begin().await.unwrap().commit().await.unwrap();
             producer.begin().await.unwrap().abort().await.unwrap();
         }
-        let ends = world.broker.with_model(|model| {
-            let requests = model.requests();
-            requests
-                .filter(|one| one.request.api == ApiKey::EndTxn)
-                .count()
-        });
-        assert_eq!(ends, 0);
+        assert_eq!(world.requests(ApiKey::EndTxn), 0);
     }
 }
 
@@ -135,7 +151,7 @@ async fn offsets_are_committed_with_the_transaction_or_not_at_all() {
         transaction.send_offsets(group(), offsets(9)).await.unwrap();
         transaction.abort().await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(committed_offset(&world).await, 5);
+        assert_eq!(world.committed_offset("g").await, 5);
     }
 }
 
@@ -222,40 +238,4 @@ async fn a_coordinator_that_moves_is_followed() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(world.committed(1).len(), 12);
     }
-}
-
-async fn committed_offset(world: &World) -> i64 {
-    use milena_codec::messages::OffsetFetchRequest;
-    use milena_codec::messages::offset_fetch_request::{
-        OffsetFetchRequestGroup, OffsetFetchRequestTopics,
-    };
-    use milena_net::Lane;
-    use milena_rpc::{CoordinatorKind, Target};
-
-    let prepare = |_| OffsetFetchRequest {
-        groups: vec![OffsetFetchRequestGroup {
-            group_id: "g".into(),
-            topics: Some(vec![OffsetFetchRequestTopics {
-                name: "t".into(),
-                partition_indexes: vec![0],
-                ..OffsetFetchRequestTopics::default()
-            }]),
-            ..OffsetFetchRequestGroup::default()
-        }],
-        require_stable: true,
-        ..OffsetFetchRequest::default()
-    };
-    let to = Target::Coordinator {
-        kind: CoordinatorKind::Group,
-        key: "g".into(),
-    };
-    let versions = milena_codec::VersionRange::new(8, 9);
-    let reply = world
-        .cluster
-        .call_once_within(to, Lane::Main, versions, prepare, within(5))
-        .await
-        .unwrap();
-    let partition = &reply.message.groups[0].topics[0].partitions[0];
-    assert_eq!(partition.error_code, 0);
-    partition.committed_offset
 }

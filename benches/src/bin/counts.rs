@@ -2,8 +2,8 @@
 //!
 //! - `encode` writes records into batches in warm memory.
 //! - `decode` checks such batches, checksum and structure, and walks their records.
-//! - `send` sends through the producer, `receive` reads through the consumer, on the embedded
-//!   broker, whose instructions are counted as well.
+//! - `send` sends through the producer, `send-plain` without idempotence, `receive` reads through the
+//!   consumer, on the embedded broker, whose instructions are counted as well.
 //!
 //! Values have 100 B, and there are no keys.
 
@@ -22,15 +22,16 @@ const LOG: u64 = 20_000;
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [mode, records] = args.as_slice() else {
-        bail!("usage: counts encode|decode|send|receive RECORDS");
+        bail!("usage: counts encode|decode|send|send-plain|receive RECORDS");
     };
     let records = records.parse()?;
     match mode.as_str() {
         "encode" => encode(records),
         "decode" => decode(records),
-        "send" => run(send(records))?,
+        "send" => run(send(records, true))?,
+        "send-plain" => run(send(records, false))?,
         "receive" => run(receive(records))?,
-        other => bail!("{other} is none of encode, decode, send and receive"),
+        other => bail!("{other} is none of encode, decode, send, send-plain and receive"),
     }
     Ok(())
 }
@@ -55,9 +56,9 @@ fn decode(records: u64) {
     }
 }
 
-async fn send(records: u64) -> Result<()> {
+async fn send(records: u64, idempotent: bool) -> Result<()> {
     let embedded = Embedded::start(SIZE).await?;
-    let producer = embedded.producer().await?;
+    let producer = embedded.producer(idempotent).await?;
     embedded.send(&producer, records).await?;
     producer.close(soon()).await;
     embedded.close().await;
@@ -66,7 +67,7 @@ async fn send(records: u64) -> Result<()> {
 
 async fn receive(records: u64) -> Result<()> {
     let embedded = Embedded::start(SIZE).await?;
-    let producer = embedded.producer().await?;
+    let producer = embedded.producer(true).await?;
     embedded.send(&producer, LOG).await?;
     producer.close(soon()).await;
     for _ in 0..records.div_ceil(LOG) {

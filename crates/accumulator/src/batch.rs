@@ -8,7 +8,7 @@ use milena_records::{
 };
 
 use crate::segments::{LARGEST, Pooled, SMALLEST, Segments, capacity_for};
-use crate::{Accepted, Accumulator, Cell, Refused, Reservation, lock};
+use crate::{Accepted, Accumulator, Cell, Limits, Refused, Reservation, lock};
 
 /// A batch that is not compressed yet: open in its queue, closed outside it.
 #[derive(Debug)]
@@ -18,6 +18,10 @@ pub struct ClosedBatch<T, O> {
     segments: Arc<Segments>,
     /// Absent only until the first record is in.
     pub(crate) cell: Option<Arc<Cell<T, O>>>,
+    /// Whether [`Self::look`] has anything to look at.
+    pub(crate) watched: bool,
+    /// Whether it may go although it takes more.
+    pub(crate) due: bool,
 }
 
 /// A batch that could not be sealed: its records are gone.
@@ -41,6 +45,8 @@ impl<T, O> ClosedBatch<T, O> {
             reserved: Reservation::none(accumulator.budget()),
             segments: Arc::clone(&accumulator.segments),
             cell: None,
+            watched: accumulator.limits().watch(),
+            due: false,
         }
     }
 
@@ -83,8 +89,20 @@ impl<T, O> ClosedBatch<T, O> {
             cell,
             first: 0,
             sealed,
+            closed_at: None,
             reserved: Mutex::new(Some(self.reserved)),
         })
+    }
+
+    /// Whether its newest record has made it due. With the last one that it may have it is full.
+    #[cold]
+    pub(crate) fn look(&mut self, limits: Limits) -> bool {
+        if self.records() >= limits.records {
+            self.builder.fill_up();
+        }
+        let records = limits.records.min(limits.due_records);
+        let due = self.size() >= limits.due_bytes || self.records() >= records;
+        due && !std::mem::replace(&mut self.due, true)
     }
 
     #[inline(always)]
@@ -151,6 +169,7 @@ pub struct Batch<T, O> {
     /// The index of its first record in the cell.
     first: u32,
     sealed: SealedBatch,
+    closed_at: Option<Instant>,
     reserved: Mutex<Option<Reservation>>,
 }
 
@@ -186,6 +205,7 @@ impl<T, O> Batch<T, O> {
         let parts = firsts.zip(parts).map(|(first, sealed)| Self {
             cell: Arc::clone(&self.cell),
             first,
+            closed_at: self.closed_at,
             reserved: Mutex::new(reserved.as_mut().map(|whole| whole.take(sealed.len()))),
             sealed,
         });
@@ -200,6 +220,16 @@ impl<T, O> Batch<T, O> {
     /// When the batch got its first record: deadlines count from here.
     pub fn opened_at(&self) -> Instant {
         self.cell.opened_at()
+    }
+
+    /// When it was closed, if its sealer has said so; else when it got its first record.
+    pub fn closed_at(&self) -> Instant {
+        self.closed_at.unwrap_or_else(|| self.opened_at())
+    }
+
+    /// Takes note of when it was closed.
+    pub fn set_closed_at(&mut self, at: Instant) {
+        self.closed_at = Some(at);
     }
 
     pub(crate) fn release(&self) {

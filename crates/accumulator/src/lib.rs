@@ -44,6 +44,19 @@ pub struct Limits {
     pub batch: usize,
     /// All unresolved batches together take at most this many bytes. Default 32 MiB.
     pub memory: usize,
+    /// A batch takes at most this many records, and is due when it has them. Default no limit.
+    pub records: u32,
+    /// A batch of this many bytes is due, although it takes more. Default never.
+    pub due_bytes: usize,
+    /// A batch of this many records is due, although it takes more. Default never.
+    pub due_records: u32,
+}
+
+impl Limits {
+    /// Whether batches are looked at with every record: by size alone they need not be.
+    fn watch(&self) -> bool {
+        self.due_bytes != usize::MAX || self.records.min(self.due_records) != u32::MAX
+    }
 }
 
 impl Default for Limits {
@@ -51,6 +64,9 @@ impl Default for Limits {
         Self {
             batch: milena_records::DEFAULT_BATCH_LIMIT,
             memory: DEFAULT_MEMORY,
+            records: u32::MAX,
+            due_bytes: usize::MAX,
+            due_records: u32::MAX,
         }
     }
 }

@@ -49,16 +49,18 @@ pub struct Accepted<T, O> {
     pub index: u32,
     /// The bytes it takes.
     pub size: u32,
-    /// Set if it is the first of its batch.
+    /// Set if it is the first of its batch, or made its batch due.
     pub opened: Option<Box<Opened<T, O>>>,
 }
 
-/// What happened when a batch was opened.
+/// What happened when a batch was opened or became due.
 #[derive(Debug)]
 pub struct Opened<T, O> {
     /// The batch before it, if that is full now: to be sealed and put back by
     /// [`Queue::put_sealed`].
     pub closed: Option<Box<ClosedBatch<T, O>>>,
+    /// Whether the record's batch is due: it may go although it takes more.
+    pub due: bool,
 }
 
 /// Why a record was not taken in. Nothing of it was kept.
@@ -84,6 +86,8 @@ pub enum Front {
         opened_at: Instant,
         /// Its size with the header, before compression.
         size: usize,
+        /// Whether it may go although it takes more; see [`Limits`](crate::Limits).
+        due: bool,
     },
     /// A batch that is being sealed.
     Sealing,
@@ -101,6 +105,15 @@ pub enum Drained<T, O> {
     Closed(Box<ClosedBatch<T, O>>),
     /// Sealed.
     Sealed(Batch<T, O>),
+}
+
+impl<T, O> Opened<T, O> {
+    const fn due() -> Self {
+        Self {
+            closed: None,
+            due: true,
+        }
+    }
 }
 
 impl<T, O> Drained<T, O> {
@@ -148,12 +161,28 @@ impl<T, O: Clone> Queue<T, O> {
         }
         if let Some(open) = &mut batches.open {
             match open.append(record, &self.accumulator, reserved) {
+                Ok((index, size)) if open.watched => {
+                    return Ok(self.looked_at(open, (index, size)));
+                }
                 Ok((index, size)) => return Ok(open.accepted(index, size)),
                 Err(Stop::Full) => {}
                 Err(Stop::Refused(refused)) => return Err(refused),
             }
         }
         self.append_to_new(&mut batches, record, owner, now, reserved)
+    }
+
+    #[cold]
+    fn looked_at(
+        &self,
+        open: &mut ClosedBatch<T, O>,
+        (index, size): (u32, usize),
+    ) -> Accepted<T, O> {
+        let due = open.look(self.accumulator.limits());
+        Accepted {
+            opened: due.then(|| Box::new(Opened::due())),
+            ..open.accepted(index, size)
+        }
     }
 
     /// Opens a batch for the record, and closes the one before; neither if it is not taken.
@@ -173,7 +202,10 @@ impl<T, O: Clone> Queue<T, O> {
                 open.cell = Some(self.accumulator.open_cell(owner.clone(), now()));
                 let closed = batches.close_open();
                 let accepted = Accepted {
-                    opened: Some(Box::new(Opened { closed })),
+                    opened: Some(Box::new(Opened {
+                        closed,
+                        due: open.watched && open.look(self.accumulator.limits()),
+                    })),
                     ..open.accepted(index, size)
                 };
                 batches.open = Some(open);
@@ -185,11 +217,12 @@ impl<T, O: Clone> Queue<T, O> {
         }
     }
 
-    /// Closes the open batch if it is at the front and `due` says so of when it was opened. The
-    /// caller seals it and puts it back by [`Self::put_sealed`].
+    /// Closes the open batch if it is at the front and due by what it holds, or `due` says so of
+    /// when it was opened. The caller seals it and puts it back by [`Self::put_sealed`].
     pub fn close_front(&self, due: impl FnOnce(Instant) -> bool) -> Option<Box<ClosedBatch<T, O>>> {
         let mut batches = lock(&self.batches);
-        if !batches.closed.is_empty() || !due(batches.open.as_ref()?.opened_at()) {
+        let open = batches.open.as_ref()?;
+        if !batches.closed.is_empty() || !(open.due || due(open.opened_at())) {
             return None;
         }
         batches.close_open()
@@ -227,6 +260,7 @@ impl<T, O: Clone> Queue<T, O> {
             (None, Some(open)) => Front::Open {
                 opened_at: open.opened_at(),
                 size: open.size(),
+                due: open.due,
             },
             (None, None) => Front::Empty,
         }

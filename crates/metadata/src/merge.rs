@@ -32,6 +32,8 @@ pub struct Merged {
     pub cluster_changed: Option<Str>,
     /// Brokers that left or moved: as they were.
     pub left: Vec<BrokerInfo>,
+    /// Brokers that are new or have moved: as they are.
+    pub joined: Vec<BrokerInfo>,
 }
 
 /// A topic that is another one under the same name.
@@ -104,7 +106,8 @@ pub(crate) fn merge(
         fetched_at: Some(now),
     };
     merged.changed |= next.brokers != old.brokers || next.controller != old.controller;
-    merged.left = left(old, &next);
+    merged.left = missing(old, &next);
+    merged.joined = missing(&next, old);
     (next, merged)
 }
 
@@ -170,13 +173,13 @@ fn brokers(answered: Vec<MetadataResponseBroker>) -> BTreeMap<i32, BrokerInfo> {
     valid.collect()
 }
 
-fn left(old: &Snapshot, next: &Snapshot) -> Vec<BrokerInfo> {
-    let stays = |broker: &BrokerInfo| {
+/// The brokers of one snapshot that the other does not have at the same address.
+fn missing(of: &Snapshot, from: &Snapshot) -> Vec<BrokerInfo> {
+    let there = |broker: &&BrokerInfo| {
         let same = |other: &BrokerInfo| other.host == broker.host && other.port == broker.port;
-        next.brokers.values().any(same)
+        !from.brokers.values().any(same)
     };
-    let gone = old.brokers.values().filter(|broker| !stays(broker));
-    gone.cloned().collect()
+    of.brokers.values().filter(there).cloned().collect()
 }
 
 pub(crate) fn merge_topic(

@@ -7,8 +7,8 @@ use milena_admin::Admin;
 use milena_auth::Credentials;
 use milena_codec::Str;
 use milena_metadata::Snapshot;
-use milena_net::{Address, Environment, TlsConfig};
-use milena_rpc::Cluster;
+use milena_net::{Address, AddressMap, Environment, TlsConfig};
+use milena_rpc::{Cluster, ClusterEvent, ClusterEventHook};
 
 use crate::consumer::ConsumerBuilder;
 use crate::error::ConnectError;
@@ -55,6 +55,8 @@ impl Client {
             environment: None,
             timeout: CONNECT_TIMEOUT,
             unknown_topic_timeout: None,
+            address_map: None,
+            on_event: None,
         }
     }
 
@@ -103,6 +105,8 @@ pub struct ClientBuilder {
     environment: Option<Environment>,
     timeout: Duration,
     unknown_topic_timeout: Option<Duration>,
+    address_map: Option<AddressMap>,
+    on_event: Option<ClusterEventHook>,
 }
 
 impl ClientBuilder {
@@ -147,6 +151,21 @@ impl ClientBuilder {
     #[must_use]
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = Some(environment);
+        self
+    }
+
+    /// Where to connect to instead of where brokers say they are, instead of what `address.map` says:
+    /// for clusters behind tunnels, forwarded ports and proxies.
+    #[must_use]
+    pub fn address_map(mut self, map: AddressMap) -> Self {
+        self.address_map = Some(map);
+        self
+    }
+
+    /// Called with each event of the cluster, in the task where it happens: it must return at once.
+    #[must_use]
+    pub fn on_event(mut self, hook: impl Fn(&ClusterEvent) + Send + Sync + 'static) -> Self {
+        self.on_event = Some(ClusterEventHook::new(hook));
         self
     }
 
@@ -205,6 +224,8 @@ impl ClientBuilder {
         if let Some(credentials) = &self.credentials {
             config.net.credentials = Some(Arc::clone(credentials));
         }
+        put(&mut config.net.address_map, self.address_map.clone());
+        put(&mut config.on_event, self.on_event.clone().map(Some));
         put(
             &mut config.unknown_topic_timeout,
             self.unknown_topic_timeout,

@@ -30,12 +30,15 @@
 //! Everything runs on the tokio runtime it is called from. No thread is blocked, and dropping anything
 //! never waits.
 //!
+//! Programs without a runtime have [`blocking`].
+//!
 //! # Tests without Kafka
 //! With the feature `mock`, `Client::connect("mock://NAME")` starts an embedded broker inside the
 //! process, or joins the one of that name.
 
 #![forbid(unsafe_code)]
 
+pub mod blocking;
 mod client;
 mod consumer;
 mod error;
@@ -54,10 +57,14 @@ pub use milena_admin as admin;
 pub use milena_auth as auth;
 pub use milena_codec::{ErrorCode, Str, Uuid};
 pub use milena_net::{
-    Address, CallError as NetCallError, Connector, Environment, TlsConfig, TlsConfigBuilder,
+    Address, AddressMap, AddressMapError, CallError as NetCallError, Connector, Environment,
+    TlsConfig, TlsConfigBuilder, Way,
 };
 pub use milena_records::{Header, Headers, TimestampType};
-pub use milena_rpc::{AutoCreate, CallError, Cluster, ConnectClusterError, TopicError};
+pub use milena_rpc::{
+    AutoCreate, CallError, Cluster, ClusterEvent, ConnectClusterError, RebootstrapReason,
+    TopicError,
+};
 
 #[cfg(feature = "mock")]
 pub use milena_broker as broker;

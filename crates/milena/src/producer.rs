@@ -11,9 +11,11 @@ use crate::settings::{SettingError, Settings, put};
 use crate::transactions::Parts;
 
 pub use milena_producer::{
-    Ack, Acks, CloseReport, Compression, DeliveryCause, DeliveryError, DeliveryReport, FailedBatch,
-    Fate, FlushError, Hook, Linger, Partitioning, Permit, Producer, ProducerConfig, ProducerEvent,
-    Receipt, Record, SendAllError, SendError, SendFuture, TopicHandle, TrySendError,
+    Ack, Acks, BatchOutcome, CloseReport, Compression, Counts, DeliveryCause, DeliveryError,
+    DeliveryReport, ErrorKind, FailedBatch, Fate, FlushError, Hook, Latencies, Linger,
+    MetricsSnapshot, NodeMetrics, OutgoingRecord, Partitioning, Permit, Producer, ProducerConfig,
+    ProducerEvent, ProducerInterceptor, Receipt, Record, SendAllError, SendError, SendFuture,
+    Suggestion, TimeLedger, Times, TopicHandle, TrySendError, Verdict, verdict,
 };
 
 /// Settings of a [`Producer`] to be.
@@ -35,11 +37,15 @@ enum Change {
     CompressionLevel(i32),
     Linger(Linger),
     BatchSize(usize),
+    BatchRecords(u32),
+    FlushBytes(usize),
+    FlushRecords(u32),
     BufferMemory(usize),
     DeliveryTimeout(Duration),
     Partitioner(Partitioning),
     OnFailedBatch(Hook<Arc<FailedBatch>>),
     OnEvent(Hook<ProducerEvent>),
+    Interceptor(Arc<dyn ProducerInterceptor>),
 }
 
 /// Why a producer was not built.
@@ -107,6 +113,21 @@ impl ProducerBuilder {
         self.with(Change::BatchSize(bytes))
     }
 
+    /// librdkafka's `batch.num.messages`: a batch's largest number of records. Default no limit.
+    pub fn batch_records(self, records: u32) -> Self {
+        self.with(Change::BatchRecords(records))
+    }
+
+    /// A batch of this many bytes does not linger for more. Default never.
+    pub fn flush_bytes(self, bytes: usize) -> Self {
+        self.with(Change::FlushBytes(bytes))
+    }
+
+    /// A batch of this many records does not linger for more. Default never.
+    pub fn flush_records(self, records: u32) -> Self {
+        self.with(Change::FlushRecords(records))
+    }
+
     /// `buffer.memory`, in bytes: beyond it, `send` waits.
     pub fn buffer_memory(self, bytes: usize) -> Self {
         self.with(Change::BufferMemory(bytes))
@@ -122,6 +143,12 @@ impl ProducerBuilder {
     /// [`Partitioning::custom`]. Default as the Java client.
     pub fn partitioner(self, partitioning: Partitioning) -> Self {
         self.with(Change::Partitioner(partitioning))
+    }
+
+    /// Adds to `interceptor.classes`: called with every record and every batch's outcome, after
+    /// those added before; it must not block.
+    pub fn interceptor(self, interceptor: impl ProducerInterceptor + 'static) -> Self {
+        self.with(Change::Interceptor(Arc::new(interceptor)))
     }
 
     /// Called with every batch that fails; it must not block.
@@ -161,6 +188,10 @@ impl ProducerBuilder {
                 Change::CompressionLevel(level) => config.compression_level = Some(level),
                 Change::Linger(linger) => config.linger = linger,
                 Change::BatchSize(bytes) => config.batch_size = bytes,
+                Change::BatchRecords(records) => config.batch_records = Some(records),
+                Change::FlushBytes(bytes) => config.flush_bytes = Some(bytes),
+                Change::FlushRecords(records) => config.flush_records = Some(records),
+                Change::Interceptor(interceptor) => config.interceptors.push(interceptor),
                 Change::BufferMemory(bytes) => config.buffer_memory = bytes,
                 Change::DeliveryTimeout(timeout) => config.delivery_timeout = timeout,
                 Change::Partitioner(partitioning) => config.partitioner = partitioning,
@@ -206,6 +237,7 @@ impl Settings {
             );
         }
         put(&mut config.batch_size, self.parsed("batch.size", bytes)?);
+        config.batch_records = self.parsed("batch.num.messages", "a number of records")?;
         put(
             &mut config.buffer_memory,
             self.parsed("buffer.memory", bytes)?,

@@ -1,4 +1,20 @@
-//! Building transactional producers.
+//! Transactional producers, and building them.
+//!
+//! ```no_run
+//! use milena::{Client, ConsumedOffset, GroupMetadata, Record};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect("localhost:9092").await?;
+//! let producer = client.producer().transactional_id("billing-1").build().await?;
+//!
+//! let transaction = producer.begin().await?;
+//! transaction.send(Record::to("invoices").value("v")).await?;
+//! let read = [ConsumedOffset::new("orders", 0, 42)];
+//! transaction.send_offsets(GroupMetadata::new("billing"), read).await?;
+//! transaction.commit().await?;
+//! # Ok(())
+//! # }
+//! ```
 
 use std::time::Duration;
 

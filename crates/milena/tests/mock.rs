@@ -102,3 +102,23 @@ async fn settings_that_contradict_each_other_are_named() {
         "{error}"
     );
 }
+
+#[test]
+fn a_program_without_a_runtime_sends_and_waits() {
+    let client = || Client::builder().bootstrap("mock://blocking");
+    let configure = |producer: milena::ProducerBuilder| producer.batch_records(2);
+    let producer = milena::blocking::producer(client(), configure).unwrap();
+    assert_eq!(producer.config().batch_records, Some(2));
+    for offset in 0..5 {
+        let receipt = producer.send(Record::to("t").value("v")).unwrap();
+        assert_eq!(receipt.wait().unwrap().offset, Some(offset));
+    }
+    println!("{}", producer.inner().verdict());
+    let report = producer.close(Duration::from_secs(10)).unwrap();
+    assert_eq!(report.delivered, 5);
+    let nobody = Client::builder()
+        .bootstrap("127.0.0.1:1")
+        .timeout(Duration::from_millis(10));
+    let error = milena::blocking::producer(nobody, |producer| producer).unwrap_err();
+    assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
+}

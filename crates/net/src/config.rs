@@ -6,7 +6,7 @@ use std::time::Duration;
 use milena_auth::Credentials;
 use milena_codec::Str;
 
-use crate::TlsConfig;
+use crate::{AddressMap, TlsConfig};
 
 /// The settings of a [`Pool`](crate::Pool). Defaults are those of Kafka's Java client where it has
 /// the setting; the names it uses are given.
@@ -22,6 +22,9 @@ pub struct NetConfig {
     pub tls: Option<TlsConfig>,
     /// SASL (`security.protocol=SASL_PLAINTEXT` or `SASL_SSL`). Default off.
     pub credentials: Option<Arc<dyn Credentials>>,
+    /// Where to connect to instead of where brokers say they are: for clusters behind tunnels,
+    /// forwarded ports and proxies. Default nowhere else.
+    pub address_map: AddressMap,
     /// `socket.connection.setup.timeout.ms`: how long one attempt may take, from the name's
     /// resolution to the login. Doubles with each failure in a row (KIP-601). Default 10 s.
     pub connection_setup_timeout: Duration,
@@ -53,6 +56,7 @@ impl Default for NetConfig {
             client_software_version: Str::from_static(env!("CARGO_PKG_VERSION")),
             tls: None,
             credentials: None,
+            address_map: AddressMap::new(),
             connection_setup_timeout: Duration::from_secs(10),
             connection_setup_timeout_max: Duration::from_secs(30),
             request_timeout: Duration::from_secs(30),

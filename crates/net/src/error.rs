@@ -194,8 +194,9 @@ pub enum LostCause {
     /// The connection was reopened to a broker that no longer has the request's version.
     #[error("the broker at this address changed and no longer offers the request's version")]
     VersionGone,
-    /// The address was forgotten, because the broker left the cluster.
-    #[error("the broker's address is no longer in use")]
+    /// The connection was dropped, because the broker left the cluster, or because the brokers are to
+    /// be found anew.
+    #[error("the connection was dropped: the broker left, or the brokers are looked for anew")]
     Forgotten,
     /// The connection's task failed; a bug.
     #[error("the connection's task failed, which is a bug; please report it")]

@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
 use milena_proto::wire::BrokerVersions;
@@ -99,12 +99,47 @@ pub(crate) struct LaneShared {
     /// Callers that wait for a connection.
     waiters: AtomicUsize,
     control: Mutex<Control>,
+    /// Whether the task has yet to take note of a throttle.
+    muted: AtomicBool,
+    pub(crate) flights: Flights,
+}
+
+/// What the task has in flight, for those who look for the broker with the least to do.
+#[derive(Debug)]
+pub(crate) struct Flights {
+    epoch: Instant,
+    count: AtomicUsize,
+    /// When the oldest was sent, in milliseconds since the epoch.
+    oldest: AtomicU64,
+}
+
+impl Flights {
+    pub(crate) fn note(&self, count: usize, oldest: Option<Instant>) {
+        let since = oldest.map_or(Duration::ZERO, |at| {
+            at.saturating_duration_since(self.epoch)
+        });
+        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        self.oldest.store(millis, Ordering::Relaxed);
+        self.count.store(count, Ordering::Relaxed);
+    }
+
+    /// How many there are, and for how long the oldest has been unanswered.
+    pub(crate) fn now(&self, now: Instant) -> (usize, Duration) {
+        let count = self.count.load(Ordering::Relaxed);
+        let sent = Duration::from_millis(self.oldest.load(Ordering::Relaxed));
+        let age = now.saturating_duration_since(self.epoch);
+        match count {
+            0 => (0, Duration::ZERO),
+            _ => (count, age.saturating_sub(sent)),
+        }
+    }
 }
 
 /// What users ask of the task.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     pub(crate) outboxes: Vec<Arc<dyn Outbox>>,
+    /// Outlives the connection: a new one does not evade a quota.
     pub(crate) mute_until: Option<Instant>,
     pub(crate) stop: Option<Ended>,
 }
@@ -134,7 +169,7 @@ pub(crate) enum Ended {
 }
 
 impl LaneShared {
-    pub(crate) fn new(address: Address, lane: Lane, config: &NetConfig) -> Self {
+    pub(crate) fn new(address: Address, lane: Lane, config: &NetConfig, now: Instant) -> Self {
         Self {
             address,
             lane,
@@ -144,6 +179,12 @@ impl LaneShared {
             link_changed: Notify::new(),
             waiters: AtomicUsize::new(0),
             control: Mutex::new(Control::default()),
+            muted: AtomicBool::new(false),
+            flights: Flights {
+                epoch: now,
+                count: AtomicUsize::new(0),
+                oldest: AtomicU64::new(0),
+            },
         }
     }
 
@@ -162,11 +203,28 @@ impl LaneShared {
         self.control().stop
     }
 
-    pub(crate) fn mute(&self, until: Instant) {
+    /// Sends nothing before `until`; returns by how much that prolongs an earlier mute.
+    pub(crate) fn mute(&self, now: Instant, until: Instant) -> Duration {
         let mut control = self.control();
-        control.mute_until = Some(control.mute_until.map_or(until, |old| old.max(until)));
+        let before = control.mute_until.map_or(now, |old| old.max(now));
+        control.mute_until = Some(before.max(until));
         drop(control);
+        self.muted.store(true, Ordering::Release);
         self.waker.wake();
+        until.saturating_duration_since(before)
+    }
+
+    /// Until when nothing may be sent, if the task does not know yet.
+    pub(crate) fn news_of_mute(&self) -> Option<Instant> {
+        if !self.muted.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        self.control().mute_until
+    }
+
+    /// Until when nothing may be sent; `None` if something may.
+    pub(crate) fn muted_until(&self, now: Instant) -> Option<Instant> {
+        self.control().mute_until.filter(|until| *until > now)
     }
 
     /// Whether somebody wants a connection.
@@ -205,6 +263,7 @@ impl LaneShared {
     }
 
     pub(crate) fn up(&self, versions: Arc<BrokerVersions>) {
+        self.muted.store(true, Ordering::Release);
         self.change(|link| {
             link.up = Some(versions);
             link.last_error = None;
@@ -213,6 +272,7 @@ impl LaneShared {
     }
 
     pub(crate) fn down(&self) {
+        self.flights.note(0, None);
         self.change(|link| link.up = None);
     }
 

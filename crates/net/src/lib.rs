@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod address_map;
 mod backoff;
 mod call;
 mod config;
@@ -27,6 +28,8 @@ mod connection;
 mod env;
 mod error;
 mod lane;
+mod limit;
+mod load;
 mod opening;
 mod outbox;
 mod pool;
@@ -35,6 +38,7 @@ mod tls;
 mod write;
 
 pub use address::{Address, AddressError};
+pub use address_map::{AddressMap, AddressMapError, Way};
 pub use config::NetConfig;
 pub use connect_error::{ConnectError, Stage};
 pub use env::{
@@ -43,6 +47,8 @@ pub use env::{
 };
 pub use error::{CallError, Ledger, LostCause};
 pub use lane::{Lane, LaneHandle};
+pub use limit::Limit;
+pub use load::Load;
 pub use milena_proto::wire::{
     BlockPool, BrokerVersions, FetchBlocks, FetchedPart, Foreign, WireError,
 };

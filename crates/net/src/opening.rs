@@ -12,6 +12,7 @@ use milena_proto::wire::{
 };
 use tokio::io::AsyncReadExt;
 use tokio::sync::oneshot;
+use tracing::debug;
 
 use crate::lane::LaneShared;
 use crate::pool::PoolShared;
@@ -47,11 +48,19 @@ async fn attempt(
     pool: &PoolShared,
     deadline: Instant,
 ) -> Result<Ready, ConnectError> {
-    let transport = pool.env.connector.connect(&lane.address, deadline).await;
+    let map = &pool.config.address_map;
+    let target = map.target(&lane.address);
+    if target != lane.address {
+        debug!(event = "address_mapped", %target);
+    }
+    let transport = pool.env.connector.connect(&target, deadline).await;
     let mut transport = transport.map_err(|e| ConnectError::from_io(Stage::Connect, &e))?;
     if let Some(tls) = &pool.config.tls {
         lane.at(Some(Stage::Tls));
-        let secured = tls.handshake(&lane.address, transport).await;
+        let name = map
+            .way(&lane.address)
+            .and_then(|way| way.server_name.as_ref());
+        let secured = tls.handshake(&lane.address, name, transport).await;
         transport = secured.map_err(|e| ConnectError::from_io(Stage::Tls, &e))?;
     }
     let mut talk = Talk {

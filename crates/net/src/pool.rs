@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use milena_codec::{ApiKey, Request, VersionRange, decode};
 use milena_proto::wire::BrokerVersions;
@@ -13,7 +13,8 @@ use crate::backoff::Reconnect;
 use crate::call::Attempt;
 use crate::connection;
 use crate::lane::{Ended, LaneShared};
-use crate::{Address, CallError, Environment, Lane, LaneHandle, NetConfig};
+use crate::load::Load;
+use crate::{Address, CallError, Environment, Lane, LaneHandle, Limit, NetConfig};
 
 /// Sockets to brokers, one per ([`Address`], [`Lane`]), each opened when first needed and closed
 /// when idle. Clones share them; dropping the last one closes everything at once.
@@ -56,6 +57,7 @@ pub(crate) struct PoolShared {
 struct State {
     lanes: BTreeMap<(Address, Lane), Arc<LaneShared>>,
     reconnect: BTreeMap<Address, Reconnect>,
+    throttled: BTreeMap<Address, Duration>,
     closed: bool,
 }
 
@@ -87,7 +89,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// Every [`CallError`], by `deadline` at the latest. Error codes in an answer are not errors.
+    /// Every [`CallError`], within `limit`, which may be just a deadline. Error codes in an answer
+    /// are not errors.
     ///
     /// # Cancel safety
     ///
@@ -99,9 +102,9 @@ impl Pool {
         lane: Lane,
         versions: VersionRange,
         prepare: impl FnOnce(i16) -> R,
-        deadline: Instant,
+        limit: impl Into<Limit>,
     ) -> Result<Reply<R::Response>, CallError> {
-        let attempt = self.attempt(to, lane, R::KEY, deadline)?;
+        let attempt = self.attempt(to, lane, R::KEY, limit.into())?;
         let exchanged = attempt.exchange(versions, prepare, true).await?;
         let message =
             decode(exchanged.body, exchanged.version).map_err(|cause| CallError::Malformed {
@@ -131,9 +134,9 @@ impl Pool {
         lane: Lane,
         versions: VersionRange,
         prepare: impl FnOnce(i16) -> R,
-        deadline: Instant,
+        limit: impl Into<Limit>,
     ) -> Result<(), CallError> {
-        let attempt = self.attempt(to, lane, R::KEY, deadline)?;
+        let attempt = self.attempt(to, lane, R::KEY, limit.into())?;
         attempt.exchange(versions, prepare, false).await?;
         Ok(())
     }
@@ -153,7 +156,7 @@ impl Pool {
         lane: Lane,
         deadline: Instant,
     ) -> Result<Arc<BrokerVersions>, CallError> {
-        let attempt = self.attempt(to, lane, ApiKey::ApiVersions, deadline)?;
+        let attempt = self.attempt(to, lane, ApiKey::ApiVersions, deadline.into())?;
         attempt.versions().await
     }
 
@@ -175,7 +178,12 @@ impl Pool {
         {
             return Ok(LaneHandle(Arc::clone(found)));
         }
-        let new = Arc::new(LaneShared::new(to.clone(), lane, &shared.config));
+        let new = Arc::new(LaneShared::new(
+            to.clone(),
+            lane,
+            &shared.config,
+            shared.env.now(),
+        ));
         state.lanes.insert(key, Arc::clone(&new));
         drop(state);
         let mut tasks = self.inner.tasks();
@@ -190,17 +198,61 @@ impl Pool {
     }
 
     /// Sends nothing on one lane before `until`, because the broker has throttled it and reads
-    /// nothing before that (KIP-219). Deadlines of connections, not of calls, move by that time.
+    /// nothing before that (KIP-219). The deadlines of what was sent there move by that time,
+    /// except those that callers must not pass ([`Limit::deadline`]). Another connection of the
+    /// lane is muted as well.
     ///
     /// Whether a throttle time in an answer asks for that depends on the request's version, so
     /// it is the caller's decision.
     pub fn mute(&self, to: &Address, lane: Lane, until: Instant) {
+        let now = self.env().now();
+        let mut state = self.inner.shared.state();
+        let Some(found) = state.lanes.get(&(to.clone(), lane)).map(Arc::clone) else {
+            return;
+        };
+        let more = found.mute(now, until);
+        let total = state.throttled.entry(to.clone()).or_default();
+        *total = total.saturating_add(more);
+    }
+
+    /// Until when nothing is sent on this lane; `None` if something may be.
+    pub fn muted_until(&self, to: &Address, lane: Lane) -> Option<Instant> {
         let state = self.inner.shared.state();
         let found = state.lanes.get(&(to.clone(), lane)).map(Arc::clone);
         drop(state);
-        if let Some(lane) = found {
-            lane.mute(until);
+        found?.muted_until(self.env().now())
+    }
+
+    /// For how long the broker at this address has throttled us in all, the current throttle to
+    /// its end included. Times of several lanes add up.
+    pub fn throttled(&self, address: &Address) -> Duration {
+        let state = self.inner.shared.state();
+        state.throttled.get(address).copied().unwrap_or_default()
+    }
+
+    /// Whether any connection is open.
+    pub fn has_connections(&self) -> bool {
+        let state = self.inner.shared.state();
+        state.lanes.values().any(|lane| lane.link().up.is_some())
+    }
+
+    /// How busy a broker is, seen from one lane. Cheap; opens nothing.
+    pub fn load(&self, of: &Address, lane: Lane) -> Load {
+        let now = self.env().now();
+        let state = self.inner.shared.state();
+        let pause = state.reconnect.get(of).and_then(Reconnect::not_before);
+        let mut load = Load {
+            is_backing_off: pause.is_some_and(|until| until > now),
+            ..Load::default()
+        };
+        let first = (of.clone(), Lane::Produce(0));
+        for ((address, other), shared) in state.lanes.range(first..) {
+            if address != of {
+                break;
+            }
+            load.count(shared, *other == lane, now);
         }
+        load
     }
 
     /// Closes the connections to an address that has left the cluster. Calls in flight there are
@@ -208,6 +260,7 @@ impl Pool {
     pub fn forget(&self, to: &Address) {
         let mut state = self.inner.shared.state();
         state.reconnect.remove(to);
+        state.throttled.remove(to);
         let mut forgotten = Vec::new();
         state.lanes.retain(|(address, _), lane| {
             if address == to {
@@ -217,6 +270,16 @@ impl Pool {
         });
         drop(state);
         for lane in forgotten {
+            lane.stop(Ended::Forgotten);
+        }
+    }
+
+    /// Closes all connections, whatever their addresses. Calls in flight are lost; later ones open
+    /// new connections, for which names are resolved anew. What was learnt about how often to try
+    /// an address stays.
+    pub fn forget_all(&self) {
+        let lanes = std::mem::take(&mut self.inner.shared.state().lanes);
+        for lane in lanes.values() {
             lane.stop(Ended::Forgotten);
         }
     }
@@ -269,15 +332,17 @@ impl Pool {
         to: &Address,
         lane: Lane,
         api: ApiKey,
-        deadline: Instant,
+        limit: Limit,
     ) -> Result<Attempt<'_>, CallError> {
+        let started = self.env().now();
         Ok(Attempt {
             lane: self.lane(to, lane)?.0,
             env: self.env(),
             config: self.config(),
             api,
-            deadline,
-            started: self.env().now(),
+            deadline: limit.deadline,
+            due: limit.due(started),
+            started,
         })
     }
 }

@@ -8,6 +8,8 @@ mod outboxes;
 mod parts;
 mod peer;
 mod real;
+mod routes;
 mod sasl;
+mod throttle;
 #[cfg(feature = "tls-ring")]
 mod tls;

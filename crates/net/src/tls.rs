@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use milena_codec::Str;
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
@@ -42,16 +43,22 @@ impl TlsConfig {
         }
     }
 
-    /// TLS on top of a transport.
+    /// TLS on top of a transport. The name to verify is the one of the way there if it has one,
+    /// else the one that was configured for all, else the advertised host.
     pub(crate) async fn handshake(
         &self,
         address: &Address,
+        of_way: Option<&Str>,
         transport: BoxedTransport,
     ) -> std::io::Result<BoxedTransport> {
-        let name = match &self.server_name {
-            Some(name) => name.clone(),
-            None => ServerName::try_from(address.host.to_string())
-                .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?,
+        let parse = |name: &Str| {
+            ServerName::try_from(name.to_string())
+                .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))
+        };
+        let name = match (of_way, &self.server_name) {
+            (Some(name), _) => parse(name)?,
+            (None, Some(name)) => name.clone(),
+            (None, None) => parse(&address.host)?,
         };
         let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.config));
         let stream = connector.connect(name, transport).await?;

@@ -105,14 +105,17 @@ fn handle_answer(
 ) {
     let now = shared.now();
     let lane = from.lane.lane();
-    shared
+    let throttle = shared
         .cluster
         .heed_throttle::<Produce>(&from.address, lane, response, version);
+    if let Some(time) = throttle {
+        shared.metrics.throttled(from.node, time, now);
+    }
     let mut expected = Expected::new(batches);
     for topic in &response.responses {
         for part in &topic.partition_responses {
             if let Some(sending) = expected.take(&topic.name, topic.topic_id, part.index) {
-                handle_part(shared, &sending, part, response, now);
+                handle_part(shared, from, &sending, part, response, now);
             }
         }
     }
@@ -164,14 +167,15 @@ impl Expected {
 
 fn handle_part(
     shared: &Arc<Shared>,
+    from: &LeaderOutbox,
     sending: &Sending,
     part: &PartitionProduceResponse,
     response: &ProduceResponse,
     now: Instant,
 ) {
     let code = ErrorCode::from(part.error_code);
-    let redirected =
-        code.refresh() == Refresh::Metadata && heed_leader_hint(shared, sending, part, response);
+    let redirected = code.refresh() == Refresh::Metadata
+        && heed_leader_hint(shared, from, sending, part, response);
     if code.refresh() == Refresh::Metadata && !redirected {
         shared.cluster.refresh(RefreshReason::Error(code));
     }
@@ -230,6 +234,7 @@ fn finish(
 /// sent there at once.
 fn heed_leader_hint(
     shared: &Shared,
+    from: &LeaderOutbox,
     sending: &Sending,
     part: &PartitionProduceResponse,
     response: &ProduceResponse,
@@ -252,6 +257,12 @@ fn heed_leader_hint(
     let leader = (hint.leader_id, hint.leader_epoch);
     let partition = &sending.partition;
     let cluster = &shared.cluster;
+    let snapshot = cluster.snapshot();
+    let known = snapshot.leader(&partition.topic, partition.index);
+    let known = known.map(|known| (known.broker.id, known.epoch));
+    if known == Some((leader.0, Some(leader.1))) && from.node() != leader.0 {
+        return true; // the answer to a batch before it has said so
+    }
     cluster.leader_changed(&partition.topic, partition.index, leader, endpoint)
 }
 

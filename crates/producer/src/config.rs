@@ -9,7 +9,7 @@ use milena_partitioner::Partitioning;
 use milena_proto::sequencer::Acks;
 use milena_records::{Compression, Compressor, DEFAULT_BATCH_LIMIT, LevelError};
 
-use crate::{FailedBatch, ProducerEvent};
+use crate::{FailedBatch, ProducerEvent, ProducerInterceptor};
 
 /// The settings of a [`Producer`](crate::Producer). Defaults are the Java client's, except where
 /// said; its names are given.
@@ -29,6 +29,14 @@ pub struct ProducerConfig {
     /// Default 1,000,000 bytes, Java 16,384: memory is taken as it fills, so a large limit costs
     /// nothing while there is little to send.
     pub batch_size: usize,
+    /// A batch's largest number of records, at which it is sent at once (librdkafka's
+    /// `batch.num.messages`). Default no limit.
+    pub batch_records: Option<u32>,
+    /// A batch of this many bytes, before compression, is sent at once, without lingering for more
+    /// up to `batch_size`; while its connection takes nothing it goes on growing. Default never.
+    pub flush_bytes: Option<usize>,
+    /// The same by the number of records. Default never.
+    pub flush_records: Option<u32>,
     /// `buffer.memory`: what all unresolved batches take together. Beyond it `send` waits.
     /// Default 32 MiB.
     pub buffer_memory: usize,
@@ -43,7 +51,8 @@ pub struct ProducerConfig {
     /// `delivery.timeout.ms`: a batch that is not acknowledged this long after it got its first
     /// record has failed. Default 2 min.
     pub delivery_timeout: Duration,
-    /// `request.timeout.ms`: how long an attempt waits for its answer. Default 30 s.
+    /// `request.timeout.ms`: how long an attempt waits for its answer; longer by as much as a quota
+    /// keeps the broker from reading it (KIP-219). Default 30 s.
     pub request_timeout: Duration,
     /// `max.block.ms`: how long `send` waits for metadata, and then for memory. Default 1 min.
     pub max_block: Duration,
@@ -77,6 +86,9 @@ pub struct ProducerConfig {
     pub partitioner_rack_aware: bool,
     /// `client.rack`: where this producer is, in the names that the brokers' `broker.rack` use.
     pub client_rack: Option<Str>,
+    /// `interceptor.classes`: called with every record and every batch's outcome, in this order.
+    /// Default none, which costs nothing.
+    pub interceptors: Vec<Arc<dyn ProducerInterceptor>>,
     /// Called with every batch that fails, from the producer's task: it must not block. For dead
     /// letters and for those who drop their receipts.
     pub on_failed_batch: Option<Hook<Arc<FailedBatch>>>,
@@ -91,6 +103,9 @@ impl Default for ProducerConfig {
             enable_idempotence: None,
             linger: Linger::Adaptive,
             batch_size: DEFAULT_BATCH_LIMIT,
+            batch_records: None,
+            flush_bytes: None,
+            flush_records: None,
             buffer_memory: milena_accumulator::DEFAULT_MEMORY,
             max_request_size: 1024 * 1024,
             compression: Compression::None,
@@ -107,6 +122,7 @@ impl Default for ProducerConfig {
             partitioner_availability_timeout: Duration::ZERO,
             partitioner_rack_aware: false,
             client_rack: None,
+            interceptors: Vec::new(),
             on_failed_batch: None,
             on_event: None,
         }
@@ -204,6 +220,15 @@ impl ProducerConfig {
         let smallest = 1;
         at_least(("batch_size", self.batch_size), ("1 byte", smallest))?;
         at_least(("max_in_flight", self.max_in_flight), ("1", smallest))?;
+        let records = [
+            ("batch_records", self.batch_records),
+            ("flush_records", self.flush_records),
+        ];
+        for (name, records) in records {
+            at_least((name, records.unwrap_or(1)), ("1 record", 1))?;
+        }
+        let flush = ("flush_bytes", self.flush_bytes.unwrap_or(smallest));
+        at_least(flush, ("1 byte", smallest))?;
         let batch = ("batch_size", self.batch_size);
         at_least(("max_request_size", self.max_request_size), batch)?;
         at_least(("buffer_memory", self.buffer_memory), batch)?;

@@ -58,6 +58,15 @@ pub enum ProducerEvent {
     },
     /// A batch has failed.
     BatchFailed(Arc<FailedBatch>),
+    /// A function of the user's panicked. Nothing else suffers from it.
+    Panicked {
+        /// The interceptor's name, or what else was called.
+        who: Str,
+        /// Which of its functions.
+        what: &'static str,
+        /// What the panic said.
+        message: Str,
+    },
 }
 
 impl ProducerEvent {
@@ -91,6 +100,9 @@ impl ProducerEvent {
                 %topic, partition, size, records, parts,
                 "batch too large for the broker, sent in parts"
             ),
+            Self::Panicked { who, what, message } => {
+                tracing::error!(%who, what, %message, "a function given to the producer panicked");
+            }
             Self::BatchFailed(batch) => tracing::warn!(
                 topic = %batch.topic(),
                 partition = batch.partition(),

@@ -195,6 +195,10 @@ impl FailedBatch {
         }
     }
 
+    pub(crate) fn owner(&self) -> &Partition {
+        &self.partition
+    }
+
     /// Whether its records may be in the log, over all attempts.
     pub fn fate(&self) -> Fate {
         self.fate
@@ -262,9 +266,9 @@ impl fmt::Debug for FailedBatch {
 /// Why a record was not delivered.
 #[derive(Clone)]
 pub struct DeliveryError {
-    batch: Arc<FailedBatch>,
+    pub(crate) batch: Arc<FailedBatch>,
     /// Its place in the batch.
-    index: u32,
+    pub(crate) index: u32,
 }
 
 impl DeliveryError {

@@ -19,6 +19,7 @@ use milena_records::SealedBatch;
 
 use crate::ProducerConfig;
 use crate::failed::{DeliveryCause, LastError, TimeSpent};
+use crate::metrics::{ErrorKind, Waited};
 use crate::partition::Partition;
 use crate::shared::Batch;
 
@@ -46,6 +47,8 @@ pub(crate) struct Travelling {
     first: Option<Instant>,
     /// When the attempt under way began.
     current: Option<Instant>,
+    /// When it was closed, or the last attempt ended.
+    since: Instant,
     in_attempts: Duration,
     log_append_time: Option<i64>,
     /// Why it fails, if it does.
@@ -58,6 +61,7 @@ pub(crate) enum Settled {
         batch: Batch,
         offset: Option<i64>,
         log_append_time: Option<i64>,
+        attempts: u32,
     },
     Failed {
         batch: Batch,
@@ -186,6 +190,17 @@ impl Flight {
     pub(crate) fn batch(&self, id: BatchId) -> Option<&Batch> {
         let travelling = self.batches.iter().find(|one| one.id == id);
         travelling.map(|travelling| &travelling.batch)
+    }
+
+    /// What a batch whose attempt has begun did before.
+    pub(crate) fn waited(&self, id: BatchId) -> Option<Waited> {
+        let travelling = self.batches.iter().find(|one| one.id == id)?;
+        Some(Waited {
+            opened_at: travelling.batch.opened_at(),
+            since: travelling.since,
+            attempts: travelling.attempts,
+            last: self.last_error.as_ref().map(ErrorKind::of_last),
+        })
     }
 
     /// Takes an attempt's outcome. `cause` is the failure, should this be one.
@@ -324,6 +339,7 @@ impl Travelling {
     fn new(id: BatchId, batch: Batch) -> Self {
         Self {
             id,
+            since: batch.closed_at(),
             batch,
             attempts: 0,
             first: None,
@@ -340,6 +356,7 @@ impl Travelling {
             attempts: self.attempts,
             first: self.first,
             in_attempts: self.in_attempts,
+            since: self.since,
             ..Self::new(id, batch)
         }
     }
@@ -352,6 +369,7 @@ impl Travelling {
         Settled::Acknowledged {
             offset,
             log_append_time: self.log_append_time,
+            attempts: self.attempts,
             batch: self.batch,
         }
     }
@@ -360,7 +378,11 @@ impl Travelling {
         Settled::Failed {
             fate,
             because,
-            cause: self.cause.unwrap_or_else(|| cause_of(because)),
+            // What its last attempt met is not why.
+            cause: match because {
+                Because::TopicReplaced => DeliveryCause::TopicReplaced,
+                _ => self.cause.unwrap_or_else(|| cause_of(because)),
+            },
             attempts: self.attempts,
             batch: self.batch,
         }
@@ -386,6 +408,7 @@ impl Travelling {
     fn end(&mut self, now: Instant) {
         if let Some(begun) = self.current.take() {
             self.in_attempts += now.saturating_duration_since(begun);
+            self.since = now;
         }
     }
 

@@ -21,12 +21,16 @@
 
 mod alarms;
 mod answer;
+pub mod blocking;
+mod callback;
 mod config;
 mod driver;
 mod error;
 mod event;
 mod failed;
 mod flight;
+mod interceptor;
+mod metrics;
 mod outbox;
 mod partition;
 mod permit;
@@ -40,6 +44,7 @@ mod shared;
 mod split;
 mod topic;
 mod transaction;
+pub mod verdict;
 mod wire;
 
 pub use milena_codec::{ErrorCode, Str};
@@ -54,6 +59,8 @@ pub use config::{ConfigError, Hook, Linger, ProducerConfig};
 pub use error::{SendAllError, SendError, TrySendError};
 pub use event::ProducerEvent;
 pub use failed::{DeliveryCause, DeliveryError, FailedBatch, LastError, RecordError, TimeSpent};
+pub use interceptor::{BatchOutcome, OutgoingRecord, ProducerInterceptor};
+pub use metrics::{Counts, ErrorKind, Latencies, MetricsSnapshot, NodeMetrics, TimeLedger, Times};
 pub use permit::Permit;
 pub use producer::Producer;
 pub use receipt::{Ack, Receipt};
@@ -66,3 +73,4 @@ pub use transaction::{
     OffsetsError, PreparedTransaction, Token, Transaction, TransactionCause, TransactionConfig,
     TransactionalProducer,
 };
+pub use verdict::{Suggestion, Verdict};

@@ -31,11 +31,12 @@ use self::collect::Look;
 use crate::answer;
 use crate::failed::{DeliveryCause, LastError};
 use crate::flight::Travelling;
+use crate::metrics::Waited;
 use crate::partition::{Partition, Turn};
 use crate::shared::{Obstacle, Phase, Shared, lock};
 
 pub(crate) struct LeaderOutbox {
-    node: i32,
+    pub(crate) node: i32,
     pub(crate) address: Address,
     /// The pool keeps the outbox, and the producer the pool.
     shared: Weak<Shared>,
@@ -69,6 +70,7 @@ pub(crate) struct Sending {
     /// In bytes, with the header.
     pub(crate) size: usize,
     pub(crate) records: u32,
+    pub(crate) waited: Waited,
     pieces: Vec<Bytes>,
 }
 
@@ -144,6 +146,10 @@ impl LeaderOutbox {
         });
         lane.attach(Arc::clone(&outbox) as Arc<dyn Outbox>);
         Ok(outbox)
+    }
+
+    pub(crate) fn node(&self) -> i32 {
+        self.node
     }
 
     pub(crate) fn detach(self: &Arc<Self>) {
@@ -238,6 +244,8 @@ impl Outbox for LeaderOutbox {
             return;
         };
         if let Some(shared) = self.shared.upgrade() {
+            let at = (shared.config.max_in_flight, shared.now());
+            shared.metrics.ended(self.node, &flying, &outcome, at);
             answer::handle(&shared, self, flying, outcome);
         }
     }

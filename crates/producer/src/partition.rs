@@ -11,6 +11,7 @@ use milena_codec::Str;
 
 use crate::failed::{DeliveryCause, LastError};
 use crate::flight::{Flight, Settled, Travelling};
+use crate::metrics::TopicCounts;
 use crate::shared::{Outcome, Queue, Shared, lock};
 
 /// A partition that this producer has used.
@@ -27,6 +28,7 @@ pub(crate) struct Partition {
     pub(crate) patient: AtomicBool,
     /// The number of the last transaction that its coordinator knows it to be part of.
     pub(crate) joined: AtomicU64,
+    pub(crate) counts: Arc<TopicCounts>,
 }
 
 /// When a partition wants its turn.
@@ -41,6 +43,7 @@ pub(crate) enum Turn {
 impl Partition {
     pub(crate) fn new(topic: Str, index: i32, slot: usize, shared: &Shared) -> Self {
         Self {
+            counts: shared.metrics.topic(&topic),
             topic,
             index,
             slot,
@@ -79,6 +82,7 @@ impl Partition {
         match self.queue.front() {
             Front::Empty | Front::Sealing => None,
             Front::Sealed { .. } => Some(Turn::Now),
+            Front::Open { due: true, .. } => Some(Turn::Now),
             Front::Open { opened_at, .. } => shared.haste().or({
                 match shared.config.linger.time() {
                     None => Some(Turn::WhenQuiet),

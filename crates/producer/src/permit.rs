@@ -9,6 +9,7 @@ use milena_accumulator::{Reservation, Reserve};
 use milena_records::HEADER_LEN;
 use tokio::time::timeout_at;
 
+use crate::metrics::Timed;
 use crate::producer::refused_now;
 use crate::record::RECORD_OVERHEAD;
 use crate::shared::{Phase, Shared};
@@ -29,7 +30,7 @@ impl Permit {
     ///
     /// # Errors
     /// [`TrySendError`]: the record was not accepted and will not be sent. It is never
-    /// [`TrySendError::Full`] for a record within the reserved size.
+    /// [`TrySendError::Full`] for a record that is, after the interceptors, within the reserved size.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "records are given as to `send`"
@@ -37,7 +38,7 @@ impl Permit {
     pub fn send(mut self, record: Record<'_>) -> Result<Receipt, TrySendError> {
         let mut reserved = self.reserved.take();
         self.producer
-            .accept(&record, &mut reserved)
+            .accept_intercepted(&record, &mut reserved)
             .map_err(|blocked| refused_now(blocked, &record))
     }
 }
@@ -74,16 +75,19 @@ impl Producer {
         deadline: Instant,
     ) -> Result<Reservation, SendError> {
         let shared = self.shared();
-        let reserve = Nudge(shared.accumulator.budget().reserve(bytes), shared);
-        let reserved = timeout_at(deadline.into(), reserve).await;
-        reserved.map_err(|_| SendError::BufferFull {
-            waited: shared.config.max_block,
-        })
+        let reserve = Nudge(shared.accumulator.budget().reserve(bytes), shared, None);
+        let reserved = async {
+            let reserved = timeout_at(deadline.into(), reserve).await;
+            reserved.map_err(|_| SendError::BufferFull {
+                waited: shared.config.max_block,
+            })
+        };
+        shared.while_open(reserved).await
     }
 }
 
 /// Wakes the driver once its reservation waits, so that it sees that someone does.
-struct Nudge<'a>(Reserve, &'a Shared);
+struct Nudge<'a>(Reserve, &'a Shared, Option<Timed<'a>>);
 
 impl Future for Nudge<'_> {
     type Output = Reservation;
@@ -91,7 +95,9 @@ impl Future for Nudge<'_> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reservation> {
         let polled = Pin::new(&mut self.0).poll(context);
         if polled.is_pending() {
-            self.1.hurry();
+            let shared = self.1;
+            self.2.get_or_insert_with(|| Timed::wait_for_memory(shared));
+            shared.hurry();
         }
         polled
     }

@@ -15,6 +15,7 @@ use tokio::time::timeout_at;
 use crate::driver::Driver;
 use crate::failed::DeliveryCause;
 use crate::flight::Travelling;
+use crate::metrics::Timed;
 use crate::partition::{Partition, Turn};
 use crate::record::Destination;
 use crate::send::SendFuture;
@@ -102,7 +103,7 @@ impl Producer {
         reason = "records are given as to `send`"
     )]
     pub fn try_send(&self, record: Record<'_>) -> Result<Receipt, TrySendError> {
-        self.accept(&record, &mut None)
+        self.accept_intercepted(&record, &mut None)
             .map_err(|blocked| refused_now(blocked, &record))
     }
 
@@ -119,7 +120,9 @@ impl Producer {
         let topic = shared.topic(name);
         if topic.view().is_none() {
             let deadline = shared.now() + shared.config.max_block;
-            self.look_up(&Record::to(name), deadline).await?;
+            let record = Record::to(name);
+            let looked_up = self.look_up(&record, deadline);
+            shared.while_open(looked_up).await?;
         }
         Ok(TopicHandle::new(topic, shared.id))
     }
@@ -242,7 +245,10 @@ impl Producer {
         let mut reserved = None;
         loop {
             match blocked {
-                Blocked::Metadata => self.look_up(record, deadline).await?,
+                Blocked::Metadata => {
+                    let looked_up = self.look_up(record, deadline);
+                    shared.while_open(looked_up).await?;
+                }
                 Blocked::Room(bytes) => {
                     drop(reserved.take());
                     reserved = Some(self.room(bytes, deadline).await?);
@@ -259,9 +265,7 @@ impl Producer {
     /// Looks the topic up, and once more if it lacks the partition that the record names.
     async fn look_up(&self, record: &Record<'_>, deadline: Instant) -> Result<(), SendError> {
         let shared = self.shared();
-        if shared.phase() != Phase::Open {
-            return Err(SendError::Closed);
-        }
+        let _waiting = Timed::wait_for_metadata(shared);
         let cluster = &shared.cluster;
         let name = record.topic();
         let state = shared.topic(name);
@@ -371,7 +375,8 @@ impl Producer {
 }
 
 impl Shared {
-    /// A batch was opened: sees to it that it goes when it is due, and the one before at once.
+    /// A batch was opened, or is due by what it holds: sees to it that it goes when it is due, and
+    /// the one before at once.
     #[cold]
     fn batch_opened(self: &Arc<Self>, partition: &Arc<Partition>, at: Instant, opened: Opened) {
         if let Some(closed) = opened.closed {
@@ -379,7 +384,9 @@ impl Shared {
             self.seal(closed);
         }
         match self.config.linger.time() {
-            _ if self.haste() == Some(Turn::Now) => self.schedule(partition, Turn::Now),
+            _ if opened.due || self.haste() == Some(Turn::Now) => {
+                self.schedule(partition, Turn::Now);
+            }
             Some(_) if self.haste().is_some() => self.schedule(partition, Turn::WhenQuiet),
             None => self.schedule(partition, Turn::WhenQuiet),
             Some(linger) if linger.is_zero() => self.schedule(partition, Turn::Now),

@@ -23,6 +23,8 @@ pub struct Ack {
     /// Milliseconds since 1970 UTC: the record's own, or the broker's where the topic says
     /// `LogAppendTime`.
     pub timestamp: i64,
+    /// How often its batch was sent, or tried to: 1 unless something went wrong.
+    pub attempts: u32,
 }
 
 /// Resolves when the record was acknowledged or has failed.
@@ -72,10 +74,12 @@ impl Receipt {
             Outcome::Acknowledged {
                 base_offset,
                 log_append_time,
+                attempts,
             } => Ok(Ack {
                 partition: self.partition(),
                 offset: base_offset.map(|base| base + i64::from(self.index)),
                 timestamp: log_append_time.unwrap_or(self.timestamp),
+                attempts: *attempts,
             }),
             Outcome::Failed(batch) => Err(batch.error_of(self.index)),
         }

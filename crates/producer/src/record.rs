@@ -108,6 +108,22 @@ impl<'a> Record<'a> {
         }
     }
 
+    pub(crate) fn headers(&self) -> &[Header<'a>] {
+        &self.headers
+    }
+
+    /// Replaces key and value, if they are given, and adds headers.
+    pub(crate) fn replace(
+        &mut self,
+        key: Option<Option<&'a [u8]>>,
+        value: Option<Option<&'a [u8]>>,
+        headers: impl Iterator<Item = Header<'a>>,
+    ) {
+        self.key = key.unwrap_or(self.key);
+        self.value = value.unwrap_or(self.value);
+        self.headers.extend(headers);
+    }
+
     pub(crate) const fn key_bytes(&self) -> Option<&'a [u8]> {
         self.key
     }

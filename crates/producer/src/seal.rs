@@ -12,6 +12,7 @@ use milena_proto::sequencer::BatchId;
 use milena_records::{Compression, Compressor, SealedBatch};
 
 use crate::failed::DeliveryCause;
+use crate::metrics::Timed;
 use crate::partition::{Partition, Turn};
 use crate::shared::{ClosedBatch, Phase, Shared, lock};
 use crate::split::Oversize;
@@ -180,8 +181,16 @@ impl Shared {
         let records = closed.records();
         let partition = Arc::clone(closed.cell().owner());
         let mut compressor = self.compressor();
-        match closed.seal(&mut compressor) {
-            Ok(batch) => {
+        let (closed_at, size) = (self.now(), closed.size());
+        self.metrics.closed(&closed);
+        let compressing = self.config.compression != Compression::None;
+        let compressing = compressing.then(|| Timed::compressing(self));
+        let sealed = closed.seal(&mut compressor);
+        drop(compressing);
+        match sealed {
+            Ok(mut batch) => {
+                batch.set_closed_at(closed_at);
+                self.metrics.sealed(&batch, size);
                 self.keep(compressor);
                 if let Err(batch) = partition.queue.put_sealed(batch) {
                     self.fail_unsent(&batch, given_up(self));

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 
+use crate::interceptor::Changes;
 use crate::producer::Blocked;
 use crate::{Producer, Receipt, Record, SendError};
 
@@ -49,6 +50,29 @@ impl<'a> SendFuture<'a> {
         waiting.as_mut().poll(context)
     }
 
+    /// Sends the record as interceptors have changed it.
+    #[cold]
+    fn send_changed(
+        &mut self,
+        changes: Changes,
+        context: &mut Context<'_>,
+    ) -> Poll<<Self as Future>::Output> {
+        let Some(record) = self.record.take() else {
+            return self.go_on(context);
+        };
+        let producer = self.producer;
+        let accepted = producer.accept(&changes.apply(&record), &mut None);
+        let blocked = match accepted {
+            Ok(receipt) => return Poll::Ready(Ok(receipt)),
+            Err(blocked) => blocked,
+        };
+        let waiting = self.waiting.insert(Box::pin(async move {
+            let record = changes.apply(&record);
+            producer.send_waiting(&record, blocked).await
+        }));
+        waiting.as_mut().poll(context)
+    }
+
     #[cold]
     fn go_on(&mut self, context: &mut Context<'_>) -> Poll<<Self as Future>::Output> {
         let waiting = self.waiting.as_mut();
@@ -72,6 +96,9 @@ impl Future for SendFuture<'_> {
             && gives_way(this.producer, context)
         {
             return Poll::Pending;
+        }
+        if let Some(changes) = this.producer.shared().intercept(record) {
+            return this.send_changed(changes, context);
         }
         match this.producer.accept(record, &mut None) {
             Ok(receipt) => {

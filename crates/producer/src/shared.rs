@@ -1,6 +1,7 @@
 //! What the producer's handles, its outboxes and its driver share.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
@@ -14,13 +15,14 @@ use tokio::sync::Notify;
 use crate::alarms::Alarms;
 use crate::failed::{DeliveryCause, FailedBatch, LastError};
 use crate::flight::{Settled, Travelling};
+use crate::metrics::Metrics;
 use crate::outbox::LeaderOutbox;
 use crate::partition::{Partition, Turn};
 use crate::report::KEPT_PART;
 use crate::seal::Sealers;
 use crate::topic::TopicState;
 use crate::transaction::Coordination;
-use crate::{DeliveryReport, ProducerConfig, ProducerEvent};
+use crate::{DeliveryReport, ProducerConfig, ProducerEvent, SendError};
 
 pub(crate) type Cell = milena_accumulator::Cell<Outcome, Arc<Partition>>;
 pub(crate) type Queue = milena_accumulator::Queue<Outcome, Arc<Partition>>;
@@ -35,6 +37,7 @@ pub(crate) enum Outcome {
         /// The offset of the first record that shares the cell, as those of its range count it.
         base_offset: Option<i64>,
         log_append_time: Option<i64>,
+        attempts: u32,
     },
     Failed(Arc<FailedBatch>),
 }
@@ -73,10 +76,13 @@ pub(crate) struct Shared {
     pub(crate) id: u64,
     /// Wakes the driver.
     pub(crate) notify: Notify,
+    /// Tells those who wait to send that the producer is open no longer.
+    closing: Notify,
     /// Whether [`Self::haste`] may have begun since the driver looked.
     pub(crate) hurried: AtomicBool,
     pub(crate) alarms: Alarms,
     pub(crate) sealers: Sealers,
+    pub(crate) metrics: Metrics,
     /// A batch was closed, and the next `send` should let the sockets' tasks run.
     pub(crate) crowded: AtomicBool,
     /// By node id.
@@ -101,13 +107,18 @@ impl Shared {
         let limits = Limits {
             batch: config.batch_size,
             memory: config.buffer_memory,
+            records: config.batch_records.unwrap_or(u32::MAX),
+            due_bytes: config.flush_bytes.unwrap_or(usize::MAX),
+            due_records: config.flush_records.unwrap_or(u32::MAX),
         };
         Self {
             id: cluster.env().random.next_u64(),
+            metrics: Metrics::new(cluster.env().now()),
             cluster,
             transactions,
             accumulator: Arc::new(Accumulator::new(limits)),
             notify: Notify::new(),
+            closing: Notify::new(),
             hurried: AtomicBool::new(false),
             alarms: Alarms::default(),
             sealers: Sealers::default(),
@@ -148,7 +159,26 @@ impl Shared {
         for partition in self.all_partitions() {
             partition.queue.shut();
         }
+        self.closing.notify_waiters();
         self.hurry();
+    }
+
+    /// The outcome of what somebody waits for who wants to send, unless the producer is closed
+    /// first.
+    pub(crate) async fn while_open<T>(
+        &self,
+        work: impl Future<Output = Result<T, SendError>>,
+    ) -> Result<T, SendError> {
+        let mut closing = pin!(self.closing.notified());
+        closing.as_mut().enable();
+        if self.phase() != Phase::Open {
+            return Err(SendError::Closed);
+        }
+        tokio::select! {
+            biased;
+            outcome = work => outcome,
+            () = closing => Err(SendError::Closed),
+        }
     }
 
     /// Whether somebody waits for what lingers, and how soon it has to go: at once for a flush or
@@ -252,6 +282,7 @@ impl Shared {
 
     pub(crate) fn emit(&self, event: &ProducerEvent) {
         event.trace();
+        self.metrics.count_event(event);
         // A hook that panicked once may do so again, and twice aborts the process.
         if let Some(hook) = &self.config.on_event
             && !std::thread::panicking()
@@ -270,11 +301,15 @@ impl Shared {
                     batch,
                     offset,
                     log_append_time,
+                    attempts,
                 } => {
+                    self.metrics.delivered(partition, &batch, self.now());
+                    self.show_acknowledged(&batch, offset, attempts);
                     lock(&self.report).count_delivered(batch.sealed().count());
                     let outcome = Outcome::Acknowledged {
                         base_offset: offset.map(|offset| offset - i64::from(batch.first())),
                         log_append_time,
+                        attempts,
                     };
                     self.accumulator.resolve(&batch, outcome);
                 }
@@ -333,6 +368,7 @@ impl Shared {
     /// Fails a batch that was never sealed: without its codec, which nobody needs now.
     pub(crate) fn fail_unsealed_batch(&self, closed: ClosedBatch, cause: DeliveryCause) {
         let records = closed.records();
+        self.metrics.closed(&closed);
         match closed.seal(&mut milena_records::Compressor::default()) {
             Ok(batch) => self.fail_unsent(&batch, cause),
             Err(Unsealed { error, cell }) => {
@@ -361,6 +397,7 @@ impl Shared {
             hook.call(&failed);
         }
         self.emit(&ProducerEvent::BatchFailed(Arc::clone(&failed)));
+        self.show_failed(&failed);
         failed
     }
 }

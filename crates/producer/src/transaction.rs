@@ -20,8 +20,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use milena_proto::transaction::OffsetsId;
+use milena_codec::ErrorCode;
 pub use milena_proto::transaction::{Cause as TransactionCause, Complete, Level, Token};
+use milena_proto::transaction::{OffsetsId, Operation};
 
 pub(crate) use calls::{at_least, context};
 pub use config::TransactionConfig;
@@ -144,8 +145,12 @@ impl Transaction {
             Finish::NotCommitted(cause) => Err(CommitError::NotCommitted(cause)),
             Finish::Unknown(token) => Err(CommitError::Unknown(token)),
             Finish::Fatal(cause) => Err(CommitError::Fatal(cause)),
+            // Only its coordinator can have aborted it.
             Finish::Aborted => Err(CommitError::NotCommitted(Arc::new(
-                TransactionCause::Deadline,
+                TransactionCause::Fenced {
+                    operation: Operation::EndTxn,
+                    error: ErrorCode::InvalidTxnState,
+                },
             ))),
         }
     }

@@ -201,13 +201,19 @@ impl Sequencer {
     }
 
     /// The topic was deleted and created again. Batches that may be in the old one fail; clean ones,
-    /// stamped or not, go to the new topic, from sequence 0 of the next epoch.
+    /// stamped or not, go to the new topic, from sequence 0 of the next epoch; in transactions of the
+    /// same one, which the new topic has not seen.
     pub fn handle_topic_replaced(&mut self) {
         while let Some(index) = self.first(Entry::is_uncertain) {
             self.fail(index, Because::TopicReplaced);
         }
         self.release();
-        self.restart(BumpReason::TopicReplaced);
+        if self.transactional {
+            self.unstamp();
+            (self.next, self.expected, self.proven) = (0, 0, None);
+        } else {
+            self.restart(BumpReason::TopicReplaced);
+        }
         self.last_acknowledged = None;
     }
 

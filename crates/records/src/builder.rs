@@ -154,6 +154,11 @@ impl BatchBuilder {
         self.done.reserve(self.spare.len()); // I2
     }
 
+    /// From now on the batch is full, once it has a record.
+    pub fn fill_up(&mut self) {
+        self.body_limit = 0;
+    }
+
     /// How many bytes the segments can still take.
     pub fn room(&self) -> usize {
         spare_of(&self.current).saturating_add(self.spare_room)

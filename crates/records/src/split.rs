@@ -38,9 +38,9 @@ impl SealedBatch {
         }
         let checked = self.read(decompressor)?;
         let body = checked.block().len();
-        // Half, and a record more, so that the second part holds the rest.
+        // Half, and half a record more, so that the second part holds the rest.
         let record = body.div_ceil(checked.header().record_count.unsigned_abs().max(1) as usize);
-        let limit = (body / 2).saturating_add(record).saturating_add(HEADER_LEN);
+        let limit = (body.saturating_add(record) / 2).saturating_add(HEADER_LEN);
         let mut parts = Vec::new();
         let mut builder = BatchBuilder::new(Vec::new(), limit);
         for (index, record) in (1..).zip(&checked) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use milena_codec::{ErrorCode, Refresh, Request, VersionRange};
 use milena_metadata::RefreshReason;
-use milena_net::{Address, Lane, Reply};
+use milena_net::{Address, Lane, Limit, Reply};
 
 use crate::caps::{self, CapContext};
 use crate::error::Journal;
@@ -176,7 +176,10 @@ impl Cluster {
         journal: &mut Journal,
     ) -> Option<Result<Reply<R::Response>, CallError>> {
         let sending = self.shared.now();
-        let limit = deadline.min(sending + self.shared.config.net.request_timeout);
+        let limit = Limit {
+            deadline,
+            patience: self.shared.config.net.request_timeout,
+        };
         let shared = &self.shared;
         let outcome = shared
             .attempt(address, lane, versions, prepare, limit)
@@ -209,7 +212,7 @@ impl Cluster {
         deadline: Instant,
         journal: &mut Journal,
     ) -> bool {
-        while let Some(until) = self.shared.mutes.until(to, lane, self.shared.now()) {
+        while let Some(until) = self.shared.pool.muted_until(to, lane) {
             let remaining = until.saturating_duration_since(self.shared.now());
             journal.spent.throttled += self.shared.sleep(remaining, deadline).await;
             if self.shared.now() >= deadline {

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::error::Journal;
 use crate::refresher;
-use crate::shared::{Shared, address_of, lock};
+use crate::shared::{Shared, lock};
 use crate::{CallError, ClusterConfig, ConnectClusterError};
 
 /// A connected cluster: its connections, metadata and coordinators. Clones share them; many
@@ -264,13 +264,6 @@ fn accept(
     })?;
     refresher::apply(shared, &merged);
     let snapshot = shared.snapshot();
-    let known = |address: &Address| snapshot.brokers().any(|b| address_of(b) == *address);
-    for address in &shared.config.bootstrap {
-        if !known(address) {
-            // The brokers are known by other addresses: this connection is used no longer.
-            shared.pool.forget(address);
-        }
-    }
     let id = snapshot.cluster_id().map_or("", |id| id);
     info!(
         event = "connected",

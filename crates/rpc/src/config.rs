@@ -4,12 +4,25 @@ use std::time::Duration;
 
 use milena_net::{Address, NetConfig};
 
+use crate::ClusterEventHook;
+
+/// `metadata.recovery.strategy`: what to do when no known broker can be reached (KIP-899).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetadataRecovery {
+    /// Begin again at the bootstrap servers.
+    #[default]
+    Rebootstrap,
+    /// Try the known brokers on. A client whose brokers have all moved has to be made anew.
+    None,
+}
+
 /// The settings of a [`Cluster`](crate::Cluster). Defaults are the Java client's, except where
 /// said.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClusterConfig {
-    /// `bootstrap.servers`: where to begin, and to begin again when no known broker answers.
+    /// `bootstrap.servers`: where to begin, and to begin again when no known broker answers. Kept
+    /// as names, which are resolved at each connect.
     pub bootstrap: Vec<Address>,
     /// How connections behave.
     pub net: NetConfig,
@@ -22,9 +35,11 @@ pub struct ClusterConfig {
     pub metadata_max_age: Duration,
     /// `metadata.max.idle.ms`: topics unused for this long are no longer renewed. Default 5 min.
     pub topic_max_idle: Duration,
-    /// `metadata.recovery.rebootstrap.trigger.ms`: after this long without metadata, all
-    /// connections are dropped and the bootstrap servers asked (KIP-1102). Default 5 min. That all
-    /// known brokers fail is enough to ask them earlier (KIP-899).
+    /// `metadata.recovery.strategy`. Default `rebootstrap`.
+    pub recovery: MetadataRecovery,
+    /// `metadata.recovery.rebootstrap.trigger.ms`: when look-ups have failed for this long, all
+    /// connections are dropped and the bootstrap servers asked (KIP-1102). Default 5 min. That no
+    /// known broker can be reached is enough to do so earlier (KIP-899).
     pub rebootstrap_after: Duration,
     /// `allow.auto.create.topics`: whether looking up a topic to write to may create it, if the
     /// brokers are configured to. Default true.
@@ -33,6 +48,8 @@ pub struct ClusterConfig {
     /// missing; a topic just created takes a moment to be known everywhere. Default 5 s; Java
     /// waits `max.block.ms`, a minute.
     pub unknown_topic_timeout: Duration,
+    /// Called with each [`ClusterEvent`](crate::ClusterEvent).
+    pub on_event: Option<ClusterEventHook>,
 }
 
 impl ClusterConfig {
@@ -46,9 +63,11 @@ impl ClusterConfig {
             retry_backoff_max: Duration::from_secs(1),
             metadata_max_age: five_minutes,
             topic_max_idle: five_minutes,
+            recovery: MetadataRecovery::default(),
             rebootstrap_after: five_minutes,
             allow_auto_create_topics: true,
             unknown_topic_timeout: Duration::from_secs(5),
+            on_event: None,
         }
     }
 }

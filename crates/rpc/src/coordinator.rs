@@ -72,6 +72,11 @@ impl Coordinators {
         }
     }
 
+    /// Forgets all of them: they may belong to another cluster.
+    pub(crate) fn clear(&self) {
+        lock(&self.0).clear();
+    }
+
     fn insert(&self, kind: CoordinatorKind, key: Str, address: Address) {
         lock(&self.0).insert((kind, key), address);
     }

@@ -22,6 +22,7 @@ mod cluster;
 mod config;
 mod coordinator;
 mod error;
+mod event;
 mod list_offsets;
 mod refresher;
 mod route;
@@ -36,11 +37,12 @@ pub use milena_metadata::{
 pub use self::call::Verdict;
 pub use self::changes::Changes;
 pub use self::cluster::Cluster;
-pub use self::config::ClusterConfig;
+pub use self::config::{ClusterConfig, MetadataRecovery};
 pub use self::coordinator::CoordinatorKind;
 pub use self::error::{
     BrokerFailure, CallError, ConnectClusterError, TimeSpent, TimedOut, TopicError,
 };
+pub use self::event::{ClusterEvent, ClusterEventHook, RebootstrapReason};
 pub use self::list_offsets::{
     FoundOffset, Isolation, ListOffsetsError, OffsetAnswer, OffsetQuery, OffsetSpec, list_offsets,
 };

@@ -15,8 +15,9 @@ use crate::shared::address_of;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Target {
-    /// Any broker: known ones in rotation, preferably not one that failed last or asked to be left
-    /// alone.
+    /// Any broker, the one with the least to do: preferably not one that failed last, is not to be
+    /// tried again yet, asked to be left alone, or has a request that it has not answered for 100
+    /// ms; of the others one that is connected, with the fewest requests in flight.
     Any,
     /// The broker with this node id.
     Node(i32),
@@ -77,16 +78,10 @@ impl Cluster {
         }
     }
 
-    /// The first in rotation that is not muted; a bootstrap server while no broker is known.
+    /// The one with the least to do; a bootstrap server while no broker is known.
     fn any_broker(&self, lane: Lane) -> Address {
-        let mut candidates = self.shared.brokers_in_rotation();
-        let now = self.shared.now();
-        candidates.extend(self.shared.config.bootstrap.iter().cloned());
-        let mutes = &self.shared.mutes;
-        let free = candidates
-            .iter()
-            .position(|address| mutes.until(address, lane, now).is_none());
-        candidates.swap_remove(free.unwrap_or(0))
+        let known = self.shared.brokers_by_load(lane).into_iter().next();
+        known.unwrap_or_else(|| self.shared.config.bootstrap[0].clone())
     }
 
     fn node(&self, node: i32) -> Result<Address, CallError> {

@@ -3,14 +3,14 @@
 //! - I1: no lock here is held across an await, nor while another one is taken.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use milena_codec::{Request, VersionRange};
 use milena_metadata::{BrokerInfo, Cache, CacheConfig, RefreshReason, Snapshot};
-use milena_net::{Address, Lane, Pool, Reply};
+use milena_net::{Address, Lane, Limit, Load, Pool, Reply};
 use milena_proto::backoff::Backoff;
 use tokio::sync::Notify;
 
@@ -18,21 +18,20 @@ use crate::ClusterConfig;
 use crate::changes::ChangeCount;
 use crate::coordinator::Coordinators;
 use crate::error::{BrokerFailure, Journal};
-use crate::throttle::{self, Mutes};
+use crate::event::ClusterEvent;
+use crate::throttle;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: ClusterConfig,
     pub(crate) pool: Pool,
     pub(crate) coordinators: Coordinators,
-    pub(crate) mutes: Mutes,
     cache: Mutex<Cache>,
     snapshot: ArcSwap<Snapshot>,
     pub(crate) changes: ChangeCount,
     wake: Notify,
     /// The last failure of each address, until it answers again.
     failures: Mutex<BTreeMap<Address, milena_net::CallError>>,
-    rotation: AtomicUsize,
     closed: AtomicBool,
 }
 
@@ -48,11 +47,9 @@ impl Shared {
             config,
             pool,
             coordinators: Coordinators::default(),
-            mutes: Mutes::default(),
             changes: ChangeCount::default(),
             wake: Notify::new(),
             failures: Mutex::default(),
-            rotation: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
         }
     }
@@ -129,16 +126,20 @@ impl Shared {
         self.now().saturating_duration_since(begun)
     }
 
-    /// The known brokers, in rotation, those that failed last coming last.
-    pub(crate) fn brokers_in_rotation(&self) -> Vec<Address> {
+    /// The known brokers, the one with the least to do first, seen from `lane`. Chance decides
+    /// between equals.
+    pub(crate) fn brokers_by_load(&self, lane: Lane) -> Vec<Address> {
         let snapshot = self.snapshot.load();
         let mut addresses: Vec<Address> = snapshot.brokers().map(address_of).collect();
-        if !addresses.is_empty() {
-            let turn = self.rotation.fetch_add(1, Ordering::Relaxed) % addresses.len();
-            addresses.rotate_left(turn);
+        if addresses.len() < 2 {
+            return addresses;
         }
-        let failures = lock(&self.failures);
-        addresses.sort_by_key(|address| failures.contains_key(address));
+        let turn = self.pool.env().random.next_u64() % addresses.len() as u64;
+        addresses.rotate_left(turn as usize);
+        let failed: Vec<Address> = lock(&self.failures).keys().cloned().collect();
+        addresses.sort_by_cached_key(|address| {
+            rank(self.pool.load(address, lane), failed.contains(address))
+        });
         addresses
     }
 
@@ -149,9 +150,9 @@ impl Shared {
         lane: Lane,
         versions: VersionRange,
         prepare: impl FnOnce(i16) -> R,
-        deadline: Instant,
+        limit: impl Into<Limit>,
     ) -> Result<Reply<R::Response>, milena_net::CallError> {
-        let outcome = self.pool.call(to, lane, versions, prepare, deadline).await;
+        let outcome = self.pool.call(to, lane, versions, prepare, limit).await;
         match &outcome {
             Ok(reply) => {
                 lock(&self.failures).remove(to);
@@ -172,9 +173,23 @@ impl Shared {
 
     /// Nothing is to be sent there for `time`.
     pub(crate) fn mute(&self, to: &Address, lane: Lane, time: Duration) {
-        let now = self.now();
-        self.mutes.mute(to, lane, now, time);
-        self.pool.mute(to, lane, now + time);
+        self.pool.mute(to, lane, self.now() + time);
+        self.emit(&ClusterEvent::Throttled {
+            address: to.clone(),
+            lane,
+            time,
+        });
+    }
+
+    /// Tells `tracing` and whoever wants to know.
+    pub(crate) fn emit(&self, event: &ClusterEvent) {
+        event.trace();
+        // A hook that panicked once may do so again, and twice aborts the process.
+        if let Some(hook) = &self.config.on_event
+            && !std::thread::panicking()
+        {
+            hook.call(event);
+        }
     }
 
     /// Adds the standing failures of all brokers to what an operation met itself.
@@ -202,6 +217,18 @@ impl Shared {
             self.config.bootstrap.contains(address) || snapshot.brokers().any(known)
         });
     }
+}
+
+/// What to prefer: brokers that work; those with a connection, as long as nothing waits there; those
+/// with fewer requests in flight. As Java's `leastLoadedNode`, but for looking at what waits.
+fn rank(load: Load, has_failed: bool) -> impl Ord {
+    (
+        has_failed || load.is_backing_off,
+        load.is_throttled,
+        load.is_busy,
+        !load.is_connected,
+        load.in_flight,
+    )
 }
 
 /// Where a broker listens.

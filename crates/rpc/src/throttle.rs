@@ -3,13 +3,9 @@
 //! only report it.
 
 use std::any::Any;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use milena_codec::{ApiKey, Request, messages};
-use milena_net::{Address, Lane};
-
-use crate::shared::lock;
 
 /// How long the client has to leave the connection alone after this answer.
 pub(crate) fn time<R: Request>(answer: &R::Response, version: i16) -> Option<Duration> {
@@ -75,32 +71,6 @@ throttled! {
     DescribeUserScramCredentials DescribeUserScramCredentialsResponse from 0;
     AlterUserScramCredentials AlterUserScramCredentialsResponse from 0;
     DescribeTopicPartitions DescribeTopicPartitionsResponse from 0;
-}
-
-/// The connections to be left alone, and until when. At most one entry for each connection.
-#[derive(Debug, Default)]
-pub(crate) struct Mutes(Mutex<Vec<(Address, Lane, Instant)>>);
-
-impl Mutes {
-    /// From `now` on, nothing is to be sent there for `time`; a longer mute stays.
-    pub(crate) fn mute(&self, to: &Address, lane: Lane, now: Instant, time: Duration) {
-        let until = now + time;
-        let mut mutes = lock(&self.0);
-        mutes.retain(|(_, _, until)| *until > now);
-        match mutes.iter_mut().find(|(a, l, _)| a == to && *l == lane) {
-            Some((_, _, known)) => *known = until.max(*known),
-            None => mutes.push((to.clone(), lane, until)),
-        }
-    }
-
-    /// Until when nothing may be sent there; `None` if something may.
-    pub(crate) fn until(&self, to: &Address, lane: Lane, now: Instant) -> Option<Instant> {
-        let mutes = lock(&self.0);
-        let found = mutes.iter().find(|(a, l, _)| a == to && *l == lane);
-        found
-            .map(|(_, _, until)| *until)
-            .filter(|until| *until > now)
-    }
 }
 
 #[cfg(test)]

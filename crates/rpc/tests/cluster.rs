@@ -1,5 +1,9 @@
 //! The cluster handle against scripted brokers, under virtual time.
 
+#[path = "cluster/recovery.rs"]
+mod recovery;
+#[path = "cluster/routing.rs"]
+mod routing;
 mod scripted;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,6 +31,7 @@ fn two_brokers() -> Picture {
     Picture {
         brokers: vec![(1, "one"), (2, "two")],
         topics: vec![("orders", vec![(1, 0), (2, 0), (1, 0)])],
+        cluster_id: "scripted",
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every future of the producer, dropped at every poll.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use milena_broker::Verdict;
@@ -233,6 +235,64 @@ async fn a_dropped_close_leaves_the_producer_closed_and_what_was_accepted_is_del
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_receipt_dropped_at_any_poll_cancels_nothing() {
+    sweep!(|polls, how| {
+        let world = World::start(1, 1).await;
+        world.broker.faults(nth_produce(|nth| match nth {
+            0 => Verdict::ApplyThenDisconnect,
+            _ => Verdict::Delay(Duration::from_millis(100)),
+        }));
+        let producer = world.producer(config());
+        let receipt = producer.send(Record::to("t").value("0")).await.unwrap();
+        let ack = dropped_after(receipt, polls, how).await.map(Result::unwrap);
+        assert_eq!(producer.flush().await.unwrap().delivered, 1);
+        assert_eq!(world.numbers(0), [0]);
+        assert_sound(&world, &producer).await;
+        ack
+    }, at least 2 polls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_with_a_callback_that_is_dropped_accepts_nothing_and_calls_nobody() {
+    sweep!(|polls, how| {
+        let world = World::start(1, 1).await;
+        let producer = world.producer(config());
+        let called = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&called);
+        let send = producer.send_with(Record::to("t").value("0"), move |outcome| {
+            outcome.unwrap();
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let sent = dropped_after(send, polls, how).await.map(Result::unwrap);
+        assert_sound(&world, &producer).await;
+        let accepted = usize::from(sent.is_some());
+        assert_eq!(world.numbers(0), [0, 7][1 - accepted..]);
+        assert_eq!(called.load(Ordering::Relaxed), accepted);
+        assert_eq!(Arc::strong_count(&called), 1, "the callback is gone");
+        sent
+    }, at least 2 polls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_records_give_their_memory_back_once_nobody_holds_them() {
+    let world = World::start(1, 1).await;
+    let producer = world.producer(config());
+    producer.topic("t").await.unwrap();
+    world.broker.faults(nth_produce(|_| Verdict::Silence));
+    let value = "0".repeat(4_000);
+    let mut receipts = Vec::new();
+    while let Ok(receipt) = producer.try_send(Record::to("t").value(&value)) {
+        receipts.push(receipt);
+    }
+    for receipt in receipts {
+        receipt.await.unwrap_err();
+    }
+    world.broker.faults(|_| Verdict::Pass);
+    drop(producer.flush().await.unwrap_err()); // its report holds some of them
+    assert_sound(&world, &producer).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn futures_are_small() {
     let world = World::start(1, 1).await;
     let producer = world.producer(config());
@@ -240,7 +300,7 @@ async fn futures_are_small() {
     let sizes = [
         ("send", size_of_val(&producer.send(record())), 200),
         ("topic", size_of_val(&producer.topic("t")), 2_048),
-        ("reserve", size_of_val(&producer.reserve(1)), 512),
+        ("reserve", size_of_val(&producer.reserve(1)), 1_024),
         (
             "send_all",
             size_of_val(&producer.send_all([record()])),

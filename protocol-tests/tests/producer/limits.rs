@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use milena_broker::Verdict;
+use milena_broker::{ClusterModel, Verdict};
+use milena_codec::ApiKey;
 use milena_producer::{
-    DeliveryCause, ErrorCode, Fate, Hook, ProducerConfig, Record, SendError, TrySendError,
+    Acks, DeliveryCause, ErrorCode, Fate, Hook, ProducerConfig, Record, SendError, TrySendError,
 };
 
-use crate::world::{World, nth_produce, within};
+use crate::world::{World, nth_produce, send, within};
 
 #[tokio::test(start_paused = true)]
 async fn a_record_larger_than_a_request_is_refused_with_both_sizes() {
@@ -207,6 +208,135 @@ async fn close_delivers_what_it_can_and_fails_the_rest_at_its_deadline() {
     let error = producer.send(Record::to("t").value("3")).await.unwrap_err();
     assert!(matches!(error, SendError::Closed));
     assert_eq!(producer.close(within(3)).await.delivered, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn abort_buffered_leaves_what_was_tried_and_fails_what_waits_for_a_leader() {
+    let world = World::build(2, 2, |builder| {
+        builder.settings(|settings| settings.replication_factor = Some(1))
+    })
+    .await;
+    let producer = world.producer(ProducerConfig::default());
+    for partition in 0..2 {
+        send(&producer, partition, 0).await.await.unwrap();
+    }
+    let down = |model: &mut ClusterModel| {
+        let node = model.leader("t", 1).unwrap().0.unwrap();
+        model.kill_node(node).unwrap();
+        node
+    };
+    let node = world.broker.with_model(down);
+    world.cluster.refreshed(within(10)).await.unwrap();
+    world.broker.faults(nth_produce(|_| {
+        Verdict::Error(ErrorCode::NotEnoughReplicas)
+    }));
+    let tried = send(&producer, 0, 1).await;
+    let waits = send(&producer, 1, 1).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(producer.abort_buffered(), 1);
+    let error = waits.await.unwrap_err();
+    assert_eq!((error.fate(), error.attempts()), (Fate::NotWritten, 0));
+    assert!(matches!(error.cause(), DeliveryCause::Aborted));
+    assert!(tried.outcome().is_none());
+    world.broker.faults(|_| Verdict::Pass);
+    assert_eq!(tried.await.unwrap().offset, Some(1));
+    let up = |model: &mut ClusterModel| model.start_node(node);
+    world.broker.with_model(up).unwrap();
+    assert_eq!(send(&producer, 1, 2).await.await.unwrap().offset, Some(1));
+}
+
+/// In whatever state: it ends by its deadline, and every receipt resolves.
+#[tokio::test(start_paused = true)]
+async fn close_ends_by_its_deadline_whatever_the_producer_waits_for() {
+    for (api, verdict) in [
+        (ApiKey::Metadata, Verdict::Silence),
+        (ApiKey::InitProducerId, Verdict::Silence),
+        (ApiKey::Produce, Verdict::Silence),
+        (ApiKey::Produce, Verdict::Throttle(Duration::from_secs(60))),
+        (
+            ApiKey::Produce,
+            Verdict::Error(ErrorCode::NotLeaderOrFollower),
+        ),
+    ] {
+        for acks in [Acks::None, Acks::Leader, Acks::All] {
+            let world = World::start(1, 1).await;
+            let mut config = ProducerConfig::default();
+            config.acks = acks;
+            let producer = world.producer(config);
+            producer.topic("t").await.unwrap();
+            world.broker.faults(move |request| match request.api {
+                asked if asked == api => verdict,
+                _ => Verdict::Pass,
+            });
+            let mut receipts = Vec::new();
+            for number in 0..3 {
+                receipts.push(send(&producer, 0, number).await);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            let other = producer.clone();
+            // Metadata stands behind the producer id on the only broker's connection.
+            let waits =
+                api == ApiKey::Metadata || (api, acks) == (ApiKey::InitProducerId, Acks::All);
+            let unknown = tokio::spawn(async move {
+                let sent = other.send(Record::to("u").value("0")).await;
+                matches!(sent, Err(SendError::Closed))
+            });
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let begun = tokio::time::Instant::now();
+            let report = producer.close(within(2)).await;
+            assert!(begun.elapsed() <= Duration::from_secs(2));
+            for receipt in &receipts {
+                assert!(receipt.outcome().is_some(), "{api:?} {verdict:?} {acks:?}");
+            }
+            let told = report.delivered + report.not_written + report.maybe_written;
+            assert!(told >= 3, "{report:?}");
+            assert_eq!(
+                unknown.await.unwrap(),
+                waits,
+                "{api:?} {verdict:?} {acks:?}"
+            );
+            assert!(begun.elapsed() <= Duration::from_secs(2));
+            assert!(matches!(
+                producer.send(Record::to("t").value("9")).await,
+                Err(SendError::Closed)
+            ));
+        }
+    }
+}
+
+/// Else they would wait for `max_block` for what cannot help them any more.
+#[tokio::test(start_paused = true)]
+async fn close_tells_those_who_wait_for_room_at_once() {
+    let world = World::start(1, 1).await;
+    let mut config = ProducerConfig::default();
+    config.buffer_memory = 20_000;
+    config.batch_size = 20_000;
+    let producer = world.producer(config);
+    producer.topic("t").await.unwrap();
+    world.broker.faults(nth_produce(|_| Verdict::Silence));
+    let value = [b'0'; 15_000];
+    drop(producer.try_send(Record::to("t").value(&value)).unwrap());
+    let mut waiting = Vec::new();
+    for reserves in [false, true] {
+        let producer = producer.clone();
+        waiting.push(tokio::spawn(async move {
+            let error = if reserves {
+                producer.reserve(15_000).await.unwrap_err()
+            } else {
+                let record = Record::to("t").value(&value);
+                producer.send(record).await.unwrap_err()
+            };
+            (error, tokio::time::Instant::now())
+        }));
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let begun = tokio::time::Instant::now();
+    producer.close(within(3)).await;
+    for waited in waiting {
+        let (error, at) = waited.await.unwrap();
+        assert!(matches!(error, SendError::Closed), "{error}");
+        assert_eq!(at, begun);
+    }
 }
 
 #[tokio::test(start_paused = true)]

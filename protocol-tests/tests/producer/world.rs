@@ -1,17 +1,22 @@
 //! An embedded cluster with the topic `t`, and clients of it.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use milena_broker::{Broker, BrokerBuilder, RequestInfo, Verdict as FaultVerdict};
 use milena_codec::ApiKey;
+use milena_codec::messages::DeleteRecordsRequest;
 use milena_codec::messages::DeleteTopicsRequest;
 use milena_codec::messages::IncrementalAlterConfigsRequest;
+use milena_codec::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use milena_codec::messages::delete_topics_request::DeleteTopicState;
 use milena_codec::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
 use milena_net::{Address, Environment, Lane};
-use milena_producer::{Producer, ProducerConfig};
+use milena_producer::{
+    Ack, Bump, DeliveryError, Hook, Producer, ProducerConfig, ProducerEvent, Receipt, Record,
+};
 use milena_records::{Batches, CheckedBatch, Decompressor};
 use milena_rpc::{Cluster, ClusterConfig, Target, Verdict};
 
@@ -129,6 +134,57 @@ impl World {
         assert_eq!(reply.await.unwrap().message.responses[0].error_code, 0);
     }
 
+    /// Removes the records below an offset, as retention does.
+    pub(crate) async fn delete_records(&self, partition: i32, before: i64) {
+        let prepare = |_| DeleteRecordsRequest {
+            topics: vec![DeleteRecordsTopic {
+                name: "t".into(),
+                partitions: vec![DeleteRecordsPartition {
+                    partition_index: partition,
+                    offset: before,
+                    ..DeleteRecordsPartition::default()
+                }],
+                ..DeleteRecordsTopic::default()
+            }],
+            timeout_ms: 1_000,
+            ..DeleteRecordsRequest::default()
+        };
+        let to = Target::Any;
+        let reply = self
+            .cluster
+            .call(to, Lane::Slow, prepare, |_| Verdict::Done, within(10));
+        let answer = reply.await.unwrap().message;
+        assert_eq!(answer.topics[0].partitions[0].error_code, 0);
+    }
+
+    /// The stamp of each batch in a partition's log: epoch, first sequence, records.
+    pub(crate) fn stamps(&self, partition: i32) -> Vec<(i16, i32, i32)> {
+        let batches = self.batches(partition);
+        let headers = batches.iter().map(CheckedBatch::header);
+        headers
+            .map(|header| {
+                let stamp = (header.producer_epoch, header.base_sequence);
+                (stamp.0, stamp.1, header.record_count)
+            })
+            .collect()
+    }
+
+    pub(crate) fn move_leader(&self, to: i32) {
+        let moved = self
+            .broker
+            .with_model(|model| model.move_leader("t", 0, to, None));
+        moved.unwrap();
+    }
+
+    /// The nodes that Produce requests went to, in order.
+    pub(crate) fn produced_to(&self) -> Vec<i32> {
+        self.broker.with_model(|model| {
+            let requests = model.requests().map(|one| &one.request);
+            let produces = requests.filter(|request| request.api == ApiKey::Produce);
+            produces.map(|request| request.node).collect()
+        })
+    }
+
     pub(crate) fn requests(&self, api: ApiKey) -> usize {
         self.broker.with_model(|model| {
             let requests = model.requests();
@@ -151,6 +207,86 @@ pub(crate) fn nth_produce(
         next += 1;
         plan(next - 1)
     }
+}
+
+/// What a producer told its hook.
+#[derive(Clone, Default)]
+pub(crate) struct Events(Arc<Mutex<Vec<ProducerEvent>>>);
+
+impl Events {
+    pub(crate) fn of(config: &mut ProducerConfig) -> Self {
+        let events = Self::default();
+        let seen = Arc::clone(&events.0);
+        config.on_event = Some(Hook::new(move |event: &ProducerEvent| {
+            seen.lock().unwrap().push(event.clone());
+        }));
+        events
+    }
+
+    pub(crate) fn bumps(&self) -> Vec<Bump> {
+        let events = self.0.lock().unwrap();
+        let bumps = events.iter().filter_map(|event| match event {
+            ProducerEvent::EpochBump { bump, .. } => Some(*bump),
+            _ => None,
+        });
+        bumps.collect()
+    }
+
+    /// From which node to which the partition went.
+    pub(crate) fn moves(&self) -> Vec<(i32, i32)> {
+        let events = self.0.lock().unwrap();
+        let moves = events.iter().filter_map(|event| match event {
+            ProducerEvent::LeaderChanged { from, to, .. } => Some((*from, *to)),
+            _ => None,
+        });
+        moves.collect()
+    }
+}
+
+/// A record of its own batch: the settings say so.
+pub(crate) fn one_a_batch() -> ProducerConfig {
+    let mut config = ProducerConfig::default();
+    config.batch_size = 1;
+    config
+}
+
+/// Sends a number to a partition.
+pub(crate) async fn send(producer: &Producer, partition: i32, number: u64) -> Receipt {
+    let value = number.to_string();
+    let record = Record::to("t").value(&value).partition(partition);
+    producer.send(record).await.unwrap()
+}
+
+/// Sends numbers to partition 0.
+pub(crate) async fn send_each(
+    producer: &Producer,
+    numbers: impl IntoIterator<Item = u64>,
+) -> Vec<Receipt> {
+    let mut receipts = Vec::new();
+    for number in numbers {
+        receipts.push(send(producer, 0, number).await);
+    }
+    receipts
+}
+
+pub(crate) async fn outcomes(
+    receipts: impl IntoIterator<Item = Receipt>,
+) -> Vec<Result<Ack, DeliveryError>> {
+    let mut outcomes = Vec::new();
+    for receipt in receipts {
+        outcomes.push(receipt.await);
+    }
+    outcomes
+}
+
+/// The offsets that all of them got.
+pub(crate) async fn offsets(receipts: impl IntoIterator<Item = Receipt>) -> Vec<i64> {
+    let acks = outcomes(receipts).await.into_iter();
+    acks.map(|ack| ack.unwrap().offset.unwrap()).collect()
+}
+
+pub(crate) fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
 }
 
 /// So many seconds from now.

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use milena::admin::NewTopic;
-use milena::{AutoCreate, Client, ProducerBuilder, Record, Start};
+use milena::{AutoCreate, Client, ErrorCode, ProducerBuilder, Record, RecordRef, Start};
 use protocol_tests::real_kafka::{variable, xtask};
 
 /// A client of the cluster in this variable, with default settings.
@@ -35,14 +35,26 @@ pub(crate) async fn topic(client: &Client, name: &str, partitions: i32) -> Strin
 
 /// Creates a topic, and waits until the brokers know it.
 pub(crate) async fn create(client: &Client, topic: NewTopic) {
-    let created = client.admin().create_topics(&[topic], false, soon()).await;
-    for topic in created.unwrap() {
-        topic.result.unwrap();
-        let known = client
-            .cluster()
-            .topic(&topic.topic, AutoCreate::Never, soon());
-        known.await.unwrap();
-    }
+    let (deadline, topics) = (soon(), [topic]);
+    let created = loop {
+        let created = client.admin().create_topics(&topics, false, deadline).await;
+        let created = created.unwrap().remove(0);
+        match created.result {
+            // Another test has a broker away.
+            Err(error) if error.code == ErrorCode::InvalidReplicationFactor => {
+                let now = tokio::time::Instant::now();
+                assert!(now < deadline.into(), "{error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            // The broker that answered first did so as it went away.
+            Err(error) if error.code == ErrorCode::TopicAlreadyExists => break created.topic,
+            result => break result.map(|_| created.topic).unwrap(),
+        }
+    };
+    let known = client
+        .cluster()
+        .topic(&created, AutoCreate::Never, deadline);
+    known.await.unwrap();
 }
 
 /// The leader of partition 0. Waits for it: a topic just created is not known to every broker at
@@ -88,18 +100,28 @@ pub(crate) async fn produce(
 
 /// All values of a topic, those of each partition in order, and its offsets checked to have no gap.
 pub(crate) async fn read(client: &Client, topic: &str) -> Vec<Vec<String>> {
+    read_as(client, topic, |record| text(record.value)).await
+}
+
+/// The same of all records, each as what `take` makes of it.
+pub(crate) async fn read_as<T>(
+    client: &Client,
+    topic: &str,
+    take: impl Fn(&RecordRef<'_>) -> T,
+) -> Vec<Vec<T>> {
     let consumer = client.consumer().topics([topic]).from(Start::Beginning);
     let mut consumer = consumer.stop_at_end(true).build().await.unwrap();
-    let mut values = vec![Vec::new(); consumer.assignment().len()];
+    let count = consumer.assignment().len();
+    let mut found: Vec<_> = std::iter::repeat_with(Vec::new).take(count).collect();
     while let Some(batch) = consumer.next_batch().await.unwrap() {
-        let own = &mut values[usize::try_from(batch.partition()).unwrap()];
+        let own = &mut found[usize::try_from(batch.partition()).unwrap()];
         for record in &batch {
             assert_eq!(record.offset, i64::try_from(own.len()).unwrap());
-            own.push(text(record.value));
+            own.push(take(&record));
         }
     }
     assert!(consumer.close(soon()).await.in_time);
-    values
+    found
 }
 
 pub(crate) fn text(bytes: Option<&[u8]>) -> String {

@@ -179,6 +179,7 @@ transaction.state.log.num.partitions=10
 share.coordinator.state.topic.replication.factor={replicas}
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=10
+producer.id.expiration.check.interval.ms=500
 group.initial.rebalance.delay.ms=0
 ",
         voters = voters.join(","),

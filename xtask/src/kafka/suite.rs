@@ -8,9 +8,11 @@
 //! | `MILENA_TEST_KAFKA_CLIENT_PROPERTIES` | Kafka's settings for it (SCRAM-SHA-512) |
 //! | `MILENA_TEST_KAFKA_SSL` | 4.3.1, TLS; a client certificate is welcome |
 //! | `MILENA_TEST_KAFKA_3`, `…_3_DIR` | 4.3.1, three brokers; only if the name of a test, with its module, contains `three_brokers` |
+//! | `MILENA_TEST_KAFKA_TXN` | 4.3.1 with two-phase commit, formatted with `transaction.version` 0; only if the name of a test contains `transactions` |
 //! | `MILENA_TEST_KAFKA_39`, `MILENA_TEST_KAFKA_21` | 3.9.1 and 2.1.1, plaintext |
 //! | `MILENA_TEST_KAFKA_LIBS` | the directory with the jars of 4.3.1 |
-//! | `MILENA_TEST_SECONDS` | yours, if you set it: how long the tests in `three_brokers_faults` pace |
+//! | `MILENA_TEST_SECONDS` | yours, if you set it: how long connections are cut in `three_brokers_faults` |
+//! | `MILENA_ROUNDS` | yours, too: so many whole rounds of each fault there |
 //! | `MILENA_TEST_XTASK` | this program, for `kafka kill 1 -d …` |
 //!
 //! I1. Whatever happens, SIGKILL to xtask itself excepted, no cluster outlives the run.
@@ -33,7 +35,8 @@ use super::{DEFAULT_VERSION, Dir, Up, Version, interrupt, jars, java, legacy, wa
 /// Those that have such tests.
 const PACKAGES: [&str; 3] = ["protocol-tests", "milena-admin", "milena-net"];
 
-const LONGEST_RUN: Duration = Duration::from_secs(3600);
+/// Twenty rounds of all faults take two hours.
+const LONGEST_RUN: Duration = Duration::from_secs(3 * 3600);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -100,6 +103,9 @@ struct Wanted {
     version: &'static str,
     brokers: u16,
     secure: bool,
+    /// Arguments more to format with, and properties more.
+    format: &'static [&'static str],
+    properties: &'static str,
     variable: &'static str,
 }
 
@@ -108,7 +114,19 @@ const SINGLE: Wanted = Wanted {
     version: DEFAULT_VERSION,
     brokers: 1,
     secure: true,
+    format: &[],
+    properties: "",
     variable: "MILENA_TEST_KAFKA",
+};
+const TRANSACTIONS: Wanted = Wanted {
+    name: "transactions",
+    secure: false,
+    format: &["--feature", "transaction.version=0"],
+    properties: "unstable.api.versions.enable=true
+transaction.two.phase.commit.enable=true
+",
+    variable: "MILENA_TEST_KAFKA_TXN",
+    ..SINGLE
 };
 const THREE: Wanted = Wanted {
     name: "three",
@@ -136,6 +154,9 @@ fn wanted(tests: &[String]) -> Vec<Wanted> {
     let mut wanted = vec![SINGLE, LINE_39, LINE_21];
     if tests.iter().any(|name| name.contains("three_brokers")) {
         wanted.push(THREE);
+    }
+    if tests.iter().any(|name| name.contains("transactions")) {
+        wanted.push(TRANSACTIONS);
     }
     wanted
 }
@@ -167,7 +188,10 @@ impl Clusters {
         let results = thread::scope(|scope| {
             let threads: Vec<_> = wanted
                 .iter()
-                .map(|&wanted| (wanted, scope.spawn(move || super::start(&up(wanted, dir)))))
+                .map(|&wanted| {
+                    let start = move || super::start(&up(wanted, dir)?);
+                    (wanted, scope.spawn(start))
+                })
                 .collect();
             let join = |(wanted, thread): (Wanted, thread::ScopedJoinHandle<'_, _>)| {
                 (
@@ -248,8 +272,15 @@ impl Drop for Clusters {
     }
 }
 
-fn up(wanted: Wanted, dir: &Path) -> Up {
-    Up {
+fn up(wanted: Wanted, dir: &Path) -> Result<Up> {
+    let mut extra = None;
+    if !wanted.properties.is_empty() {
+        // Not within the cluster's own directory, which is cleared.
+        let file = dir.join(format!("{}.properties", wanted.name));
+        fs::write(&file, wanted.properties)?;
+        extra = Some(file);
+    }
+    Ok(Up {
         dir: Dir {
             dir: dir.join(wanted.name),
         },
@@ -258,13 +289,13 @@ fn up(wanted: Wanted, dir: &Path) -> Up {
         },
         brokers: wanted.brokers,
         port: 0,
-        extra: None,
+        extra,
         add_scram: Vec::new(),
-        format_arg: Vec::new(),
+        format_arg: wanted.format.iter().map(|&it| it.to_owned()).collect(),
         secure: wanted.secure,
         heap: "512m".to_owned(),
         jvm: String::new(),
-    }
+    })
 }
 
 fn bootstrap_of(properties: &Path) -> Result<String> {
@@ -309,10 +340,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_brokers_start_only_for_a_test_that_asks_for_them() {
+    fn some_clusters_start_only_for_a_test_that_asks_for_them() {
         let names = |names: &[&str]| names.iter().map(|&it| it.to_owned()).collect::<Vec<_>>();
         assert_eq!(wanted(&names(&["a::b"])), [SINGLE, LINE_39, LINE_21]);
         let asked = wanted(&names(&["a::b", "three_brokers::a_leader_is_killed"]));
         assert_eq!(asked, [SINGLE, LINE_39, LINE_21, THREE]);
+        let asked = wanted(&names(&["transactions::they_commit"]));
+        assert_eq!(asked, [SINGLE, LINE_39, LINE_21, TRANSACTIONS]);
     }
 }

@@ -133,7 +133,7 @@ fn metadata(cli: &Cli, asked: MetadataRequest) -> MetadataResponse {
     let broker = MetadataResponseBroker::default()
         .with_node_id(NODE)
         .with_host(StrBytes::from_static_str(HOST))
-        .with_port(cli.port.into());
+        .with_port(cli.advertised().into());
     MetadataResponse::default()
         .with_brokers(vec![broker])
         .with_cluster_id(Some(StrBytes::from_static_str("null")))
@@ -142,7 +142,7 @@ fn metadata(cli: &Cli, asked: MetadataRequest) -> MetadataResponse {
 }
 
 fn coordinators(cli: &Cli, asked: FindCoordinatorRequest, version: i16) -> FindCoordinatorResponse {
-    let (host, port) = (StrBytes::from_static_str(HOST), cli.port.into());
+    let (host, port) = (StrBytes::from_static_str(HOST), cli.advertised().into());
     let answer = FindCoordinatorResponse::default();
     if version < 4 {
         return answer.with_node_id(NODE).with_host(host).with_port(port);

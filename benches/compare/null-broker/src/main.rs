@@ -35,12 +35,22 @@ struct Cli {
     /// Where to listen, on the loopback interface
     #[arg(long, default_value_t = 19_192)]
     port: u16,
+    /// The port that clients are told, if it is another: that of a proxy
+    #[arg(long)]
+    advertise: Option<u16>,
     /// How many partitions each topic has
     #[arg(long, default_value_t = 6)]
     partitions: i32,
     /// How large the batches are that are served, before compression
     #[arg(long, default_value_t = 131_072)]
     batch_bytes: usize,
+}
+
+impl Cli {
+    /// The port that clients are told.
+    fn advertised(&self) -> u16 {
+        self.advertise.unwrap_or(self.port)
+    }
 }
 
 /// What all connections share.

@@ -11,7 +11,11 @@ type Outcome = u32;
 type TestQueue = Queue<Outcome, ()>;
 
 fn accumulator(batch: usize, memory: usize) -> Arc<Accumulator<Outcome, ()>> {
-    Arc::new(Accumulator::new(Limits { batch, memory }))
+    Arc::new(Accumulator::new(Limits {
+        batch,
+        memory,
+        ..Limits::default()
+    }))
 }
 
 fn start() -> Instant {
@@ -301,4 +305,61 @@ fn a_lowered_limit_holds_from_the_next_batch_on() {
         append(&queue, &[0; 4_000], start()).is_ok(),
         "one alone may be larger"
     );
+}
+
+fn limited(limits: Limits) -> TestQueue {
+    Queue::new(Arc::new(Accumulator::new(limits)))
+}
+
+/// For each record of which there is something to say: whether it closed the batch before, and made
+/// its own one due.
+fn happened(queue: &TestQueue, records: usize) -> Vec<Option<(bool, bool)>> {
+    let mut happened = Vec::new();
+    for _ in 0..records {
+        let accepted = append(queue, &[0; 100], start()).unwrap();
+        let opened = accepted.opened;
+        happened.push(opened.map(|opened| (opened.closed.is_some(), opened.due)));
+    }
+    happened
+}
+
+const FIRST: Option<(bool, bool)> = Some((false, false));
+const NEXT: Option<(bool, bool)> = Some((true, false));
+const NOTHING: Option<(bool, bool)> = None;
+const DUE: Option<(bool, bool)> = Some((false, true));
+
+#[test]
+fn a_batch_with_all_its_records_is_due_and_the_next_record_opens_another() {
+    let queue = limited(Limits {
+        records: 2,
+        ..Limits::default()
+    });
+    assert_eq!(happened(&queue, 5), [FIRST, DUE, NEXT, DUE, NEXT]);
+    let queue = limited(Limits {
+        records: 1,
+        ..Limits::default()
+    });
+    assert_eq!(happened(&queue, 2), [DUE, Some((true, true))]);
+}
+
+#[test]
+fn a_due_batch_says_so_once_goes_without_being_asked_for_and_grows_until_then() {
+    let by_records = Limits {
+        due_records: 2,
+        ..Limits::default()
+    };
+    let by_bytes = Limits {
+        due_bytes: 250,
+        ..Limits::default()
+    };
+    for limits in [by_records, by_bytes] {
+        let queue = limited(limits);
+        assert_eq!(happened(&queue, 1), [FIRST]);
+        assert!(matches!(queue.front(), Front::Open { due: false, .. }));
+        assert!(queue.close_front(|_| false).is_none());
+        assert_eq!(happened(&queue, 3), [DUE, NOTHING, NOTHING]);
+        assert!(matches!(queue.front(), Front::Open { due: true, .. }));
+        let closed = queue.close_front(|_| false).unwrap();
+        assert_eq!(closed.records(), 4);
+    }
 }

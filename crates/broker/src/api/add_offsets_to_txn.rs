@@ -19,12 +19,11 @@ pub(super) fn handle(
         Ok(()) => ErrorCode::None,
         Err(code) => fenced_since(call, FENCED_FROM, code),
     };
-    refuse(call, code)
+    refuse(code)
 }
 
-pub(super) fn refuse(call: &Call, code: ErrorCode) -> AddOffsetsToTxnResponse {
+pub(super) fn refuse(code: ErrorCode) -> AddOffsetsToTxnResponse {
     AddOffsetsToTxnResponse {
-        throttle_time_ms: call.throttle_time_ms,
         error_code: code.code(),
         ..AddOffsetsToTxnResponse::default()
     }

@@ -70,7 +70,6 @@ fn transactions(
 
 fn respond(call: &Call, mut results: Vec<AddPartitionsToTxnResult>) -> AddPartitionsToTxnResponse {
     let mut response = AddPartitionsToTxnResponse {
-        throttle_time_ms: call.throttle_time_ms,
         ..AddPartitionsToTxnResponse::default()
     };
     if call.version >= BATCHED_FROM {

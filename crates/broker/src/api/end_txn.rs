@@ -19,19 +19,17 @@ pub(super) fn handle(
 ) -> EndTxnResponse {
     match end(model, call, request) {
         Ok(producer) if call.version >= BUMPS_FROM => EndTxnResponse {
-            throttle_time_ms: call.throttle_time_ms,
             producer_id: producer.id,
             producer_epoch: producer.epoch,
             ..EndTxnResponse::default()
         },
-        Ok(_) => refuse(call, ErrorCode::None),
-        Err(code) => refuse(call, fenced_since(call, FENCED_FROM, code)),
+        Ok(_) => refuse(ErrorCode::None),
+        Err(code) => refuse(fenced_since(call, FENCED_FROM, code)),
     }
 }
 
-pub(super) fn refuse(call: &Call, code: ErrorCode) -> EndTxnResponse {
+pub(super) fn refuse(code: ErrorCode) -> EndTxnResponse {
     EndTxnResponse {
-        throttle_time_ms: call.throttle_time_ms,
         error_code: code.code(),
         producer_id: -1,
         producer_epoch: -1,

@@ -174,7 +174,6 @@ impl FetchPlan {
             .filter_map(|id| node_endpoint(model, id))
             .collect();
         call.answer(&FetchResponse {
-            throttle_time_ms: call.throttle_time_ms,
             session_id,
             responses,
             node_endpoints,

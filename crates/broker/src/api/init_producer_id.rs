@@ -17,18 +17,16 @@ pub(super) fn handle(
 ) -> InitProducerIdResponse {
     match init(model, call, request) {
         Ok(producer) => InitProducerIdResponse {
-            throttle_time_ms: call.throttle_time_ms,
             producer_id: producer.id,
             producer_epoch: producer.epoch,
             ..InitProducerIdResponse::default()
         },
-        Err(code) => refuse(call, fenced_since(call, FENCED_FROM, code)),
+        Err(code) => refuse(fenced_since(call, FENCED_FROM, code)),
     }
 }
 
-pub(super) fn refuse(call: &Call, code: ErrorCode) -> InitProducerIdResponse {
+pub(super) fn refuse(code: ErrorCode) -> InitProducerIdResponse {
     InitProducerIdResponse {
-        throttle_time_ms: call.throttle_time_ms,
         error_code: code.code(),
         producer_id: -1,
         producer_epoch: -1,

@@ -26,6 +26,7 @@ mod metadata;
 mod offset_for_leader_epoch;
 mod offsets;
 pub(crate) mod produce;
+mod throttle;
 mod txn_offset_commit;
 mod validate;
 
@@ -70,7 +71,12 @@ pub(crate) enum Reply {
 impl Call {
     /// The answer as a frame.
     pub(crate) fn answer<M: Message>(&self, message: &M) -> Reply {
-        self.answer_in(message, self.version)
+        if self.throttle_time_ms == 0 {
+            return self.answer_in(message, self.version);
+        }
+        let mut message = message.clone();
+        throttle::ask(&mut message, self.throttle_time_ms);
+        self.answer_in(&message, self.version)
     }
 
     fn answer_in<M: Message>(&self, message: &M, version: i16) -> Reply {
@@ -152,7 +158,7 @@ pub(crate) fn refused(call: &Call, body: &Bytes, code: ErrorCode) -> Option<Repl
         ApiKey::ListOffsets => simple(call, body, |r| list_offsets::refuse(r, code)),
         ApiKey::Metadata => simple(call, body, |r| metadata::refuse(r, code)),
         ApiKey::InitProducerId => simple(call, body, |_: InitProducerIdRequest| {
-            init_producer_id::refuse(call, code)
+            init_producer_id::refuse(code)
         }),
         ApiKey::FindCoordinator => simple(call, body, |r| find_coordinator::refuse(call, r, code)),
         ApiKey::OffsetCommit => simple(call, body, |r| offsets::refuse_commit(r, code)),
@@ -161,10 +167,10 @@ pub(crate) fn refused(call: &Call, body: &Bytes, code: ErrorCode) -> Option<Repl
             simple(call, body, |r| add_partitions_to_txn::refuse(call, r, code))
         }
         ApiKey::AddOffsetsToTxn => simple(call, body, |_: AddOffsetsToTxnRequest| {
-            add_offsets_to_txn::refuse(call, code)
+            add_offsets_to_txn::refuse(code)
         }),
-        ApiKey::EndTxn => simple(call, body, |_: EndTxnRequest| end_txn::refuse(call, code)),
-        ApiKey::TxnOffsetCommit => simple(call, body, |r| txn_offset_commit::refuse(call, r, code)),
+        ApiKey::EndTxn => simple(call, body, |_: EndTxnRequest| end_txn::refuse(code)),
+        ApiKey::TxnOffsetCommit => simple(call, body, |r| txn_offset_commit::refuse(r, code)),
         ApiKey::DescribeTransactions => {
             simple(call, body, |r| describe_transactions::refuse(r, code))
         }

@@ -112,7 +112,6 @@ pub(super) fn refuse(call: &Call, request: ProduceRequest, code: ErrorCode) -> R
         (place, refused)
     };
     call.answer(&response(
-        call,
         last_of_each(request).into_iter().map(entry),
         Vec::new(),
     ))
@@ -324,7 +323,7 @@ impl PendingProduce {
             .into_iter()
             .filter_map(|node| node_endpoint(model, node))
             .collect();
-        call.answer(&response(call, parts.into_iter(), endpoints))
+        call.answer(&response(parts.into_iter(), endpoints))
     }
 }
 
@@ -419,7 +418,6 @@ fn node_endpoint(model: &ClusterModel, node_id: i32) -> Option<NodeEndpoint> {
 }
 
 fn response(
-    call: &Call,
     parts: impl Iterator<Item = (Place, PartitionProduceResponse)>,
     node_endpoints: Vec<NodeEndpoint>,
 ) -> ProduceResponse {
@@ -439,7 +437,6 @@ fn response(
         }
     }
     ProduceResponse {
-        throttle_time_ms: call.throttle_time_ms,
         responses,
         node_endpoints,
         ..ProduceResponse::default()

@@ -26,7 +26,7 @@ pub(super) fn handle(
     request: TxnOffsetCommitRequest,
 ) -> TxnOffsetCommitResponse {
     let mut outcome = None;
-    respond(call, request, |request, name, partition| {
+    respond(request, |request, name, partition| {
         let topic = model.topics.by_name(name);
         let known = topic.filter(|topic| topic.partition(partition.partition_index).is_some());
         let Some(topic) = known.map(|topic| topic.id) else {
@@ -40,16 +40,11 @@ pub(super) fn handle(
     })
 }
 
-pub(super) fn refuse(
-    call: &Call,
-    request: TxnOffsetCommitRequest,
-    code: ErrorCode,
-) -> TxnOffsetCommitResponse {
-    respond(call, request, |_, _, _| code)
+pub(super) fn refuse(request: TxnOffsetCommitRequest, code: ErrorCode) -> TxnOffsetCommitResponse {
+    respond(request, |_, _, _| code)
 }
 
 fn respond(
-    call: &Call,
     mut request: TxnOffsetCommitRequest,
     mut code: impl FnMut(&TxnOffsetCommitRequest, &str, &TxnOffsetCommitRequestPartition) -> ErrorCode,
 ) -> TxnOffsetCommitResponse {
@@ -73,7 +68,6 @@ fn respond(
         });
     }
     TxnOffsetCommitResponse {
-        throttle_time_ms: call.throttle_time_ms,
         topics,
         ..TxnOffsetCommitResponse::default()
     }

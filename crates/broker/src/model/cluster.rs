@@ -5,6 +5,7 @@ use milena_codec::{ErrorCode, Str, Uuid};
 
 use super::ClusterModel;
 use super::config::TopicConfig;
+use super::settings::NodeAddress;
 use super::topics::{Topic, check_name};
 
 /// Why the cluster cannot do what a test asks.
@@ -122,6 +123,19 @@ impl ClusterModel {
             }
         });
         self.settle();
+        Ok(())
+    }
+
+    /// Tells clients another address of a node from now on. Who leads there is up to the test.
+    ///
+    /// # Errors
+    /// [`AdminError::NoNode`].
+    pub fn advertise(&mut self, node: i32, host: &str, port: u16) -> Result<(), AdminError> {
+        let found = self.nodes.get_mut(&node);
+        found.ok_or(AdminError::NoNode(node))?.address = NodeAddress {
+            host: host.into(),
+            port,
+        };
         Ok(())
     }
 

@@ -43,9 +43,9 @@ pub enum Verdict {
     /// It is carried out and answered with this error all the same (a Produce with the offset it
     /// got, as after a late loss of leadership). For the same APIs.
     ApplyThenError(ErrorCode),
-    /// It is carried out, and its answer says that the client was throttled for this time, during
-    /// which the connection is not read. For Produce, Fetch and the APIs of transactions; requests
-    /// of other APIs pass.
+    /// It is carried out, and the answer asks the client to wait for so long (KIP-219); meanwhile
+    /// the connection is not read. For Produce, Fetch, Metadata, ListOffsets, FindCoordinator,
+    /// CreateTopics and the APIs of transactions; answers of other APIs ask for nothing.
     Throttle(Duration),
     /// It is not carried out, and the connection is closed.
     Disconnect,

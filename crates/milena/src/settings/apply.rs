@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use milena_auth::{Credentials, PlainCredentials, ScramCredentials, ScramHash};
 use milena_codec::Str;
-use milena_net::{Address, NetConfig, TlsConfig};
-use milena_rpc::ClusterConfig;
+use milena_net::{Address, AddressMapError, NetConfig, TlsConfig};
+use milena_rpc::{ClusterConfig, MetadataRecovery};
 
 use super::{Jaas, SettingError, Settings};
 use crate::ConnectError;
@@ -25,6 +25,16 @@ impl Settings {
             self.millis("metadata.max.age.ms")?,
         );
         put(
+            &mut config.rebootstrap_after,
+            self.millis("metadata.recovery.rebootstrap.trigger.ms")?,
+        );
+        let strategy = "metadata.recovery.strategy";
+        config.recovery = match self.value(strategy).map(str::to_ascii_lowercase).as_deref() {
+            None | Some("rebootstrap") => MetadataRecovery::Rebootstrap,
+            Some("none") => MetadataRecovery::None,
+            Some(_) => return Err(self.invalid(strategy, "rebootstrap or none").into()),
+        };
+        put(
             &mut config.allow_auto_create_topics,
             self.boolean("allow.auto.create.topics")?,
         );
@@ -35,6 +45,12 @@ impl Settings {
         let mut net = NetConfig::default();
         if let Some(id) = self.value("client.id") {
             net.client_id = Some(Str::from(id));
+        }
+        if let Some(map) = self.value("address.map") {
+            net.address_map = map.parse().map_err(|error: AddressMapError| {
+                let text = format!("ADVERTISED=TARGET,… ({:?}: {})", error.text, error.problem);
+                self.invalid("address.map", &text)
+            })?;
         }
         put(&mut net.request_timeout, self.millis("request.timeout.ms")?);
         put(&mut net.idle_close, self.millis("connections.max.idle.ms")?);

@@ -87,3 +87,44 @@ fn a_jaas_line_gives_its_options() {
     assert!(Jaas::parse("nonsense").is_none());
     assert!(Jaas::parse("Module required username=\"open").is_none());
 }
+
+fn cluster(name: &str, value: &str) -> Result<milena_rpc::ClusterConfig, String> {
+    let mut settings = Settings::new();
+    settings.set(name, value, Source::Code).unwrap();
+    let bootstrap = vec!["a:1".parse().unwrap()];
+    settings
+        .cluster(bootstrap)
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn addresses_are_mapped_by_name_and_a_wrong_map_is_named() {
+    let config = cluster("address.map", "broker1:9092=localhost:19092,*=tunnel").unwrap();
+    let target = |text: &str| {
+        config
+            .net
+            .address_map
+            .target(&text.parse().unwrap())
+            .to_string()
+    };
+    assert_eq!(target("broker1:9092"), "localhost:19092");
+    assert_eq!(target("broker2:9092"), "tunnel:9092");
+    let error = cluster("address.map", "broker1:9092").unwrap_err();
+    assert!(error.contains("address.map=broker1:9092 (code)"), "{error}");
+    assert!(error.contains("the = is missing"), "{error}");
+}
+
+#[test]
+fn the_recovery_of_metadata_is_set_by_kafkas_names() {
+    use milena_rpc::MetadataRecovery;
+    let strategy = |value| cluster("metadata.recovery.strategy", value).map(|c| c.recovery);
+    assert_eq!(strategy("NONE"), Ok(MetadataRecovery::None));
+    assert_eq!(strategy("rebootstrap"), Ok(MetadataRecovery::Rebootstrap));
+    assert!(
+        strategy("hope")
+            .unwrap_err()
+            .contains("rebootstrap or none")
+    );
+    let after = cluster("metadata.recovery.rebootstrap.trigger.ms", "1500").unwrap();
+    assert_eq!(after.rebootstrap_after.as_millis(), 1500);
+}

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use milena_codec::{ApiKey, Request, VersionRange, frame};
 use milena_proto::wire::BrokerVersions;
 use tokio::sync::oneshot;
+use tokio::time::timeout_at;
 
 use super::queue::{Caller, Failed, Phase, Ticket};
 use crate::lane::{Ended, LaneShared};
@@ -20,7 +21,10 @@ pub(crate) struct Attempt<'a> {
     pub(crate) env: &'a Environment,
     pub(crate) config: &'a NetConfig,
     pub(crate) api: ApiKey,
+    /// When the caller goes.
     pub(crate) deadline: Instant,
+    /// When the broker's time is up, unless it throttles us.
+    pub(crate) due: Instant,
     pub(crate) started: Instant,
 }
 
@@ -76,22 +80,14 @@ impl Attempt<'_> {
             frame,
             key: R::KEY,
             version,
-            deadline: self.deadline,
+            deadline: self.due,
             expects_answer,
             caller,
             place,
         });
         pushed.map_err(|why| self.ended(why))?;
         self.lane.waker.wake();
-        let outcome = self.in_time(outcome).await;
-        let phase = {
-            let mut phase = phase.lock().unwrap_or_else(PoisonError::into_inner);
-            let reached = *phase;
-            if reached == Phase::Waiting {
-                *phase = Phase::Cancelled; // I3: from here on it cannot be sent
-            }
-            reached
-        };
+        let (outcome, phase) = self.outcome(outcome, &phase).await;
         match outcome {
             Some(Ok(Ok(outcome))) => self.judge(outcome, version, connected, phase),
             Some(Ok(Err(Failed::Unreachable(cause)))) => Err(self.cannot_connect(cause)),
@@ -99,6 +95,30 @@ impl Attempt<'_> {
             // The queue drops a call only when its deadline has passed.
             Some(Err(_)) | None => Err(self.timed_out(connected, phase)),
         }
+    }
+
+    /// Waits until the request is due, and if it was sent by then until the socket's task gives it
+    /// up, which may be later because of a throttle; but never beyond the caller's deadline.
+    async fn outcome<F: Future + Unpin>(
+        &self,
+        mut outcome: F,
+        phase: &Mutex<Phase>,
+    ) -> (Option<F::Output>, Phase) {
+        let give_up = || {
+            let mut phase = phase.lock().unwrap_or_else(PoisonError::into_inner);
+            let reached = *phase;
+            if reached == Phase::Waiting {
+                *phase = Phase::Cancelled; // I3: from here on it cannot be sent
+            }
+            reached
+        };
+        let known = timeout_at(self.due.into(), &mut outcome).await.ok();
+        let reached = give_up();
+        if known.is_some() || reached == Phase::Waiting {
+            return (known, reached);
+        }
+        let known = timeout_at(self.deadline.into(), outcome).await.ok();
+        (known, give_up())
     }
 
     fn judge(
@@ -125,9 +145,7 @@ impl Attempt<'_> {
     }
 
     async fn in_time<F: Future>(&self, future: F) -> Option<F::Output> {
-        tokio::time::timeout_at(self.deadline.into(), future)
-            .await
-            .ok()
+        timeout_at(self.due.into(), future).await.ok()
     }
 
     fn no_connection_in_time(&self) -> CallError {

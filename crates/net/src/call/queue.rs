@@ -90,6 +90,11 @@ impl CallQueue {
         Ok(())
     }
 
+    /// How many calls wait for the socket.
+    pub(crate) fn len(&self) -> usize {
+        self.state().waiting.len()
+    }
+
     /// Accepts no more calls.
     pub(crate) fn refuse(&self, why: Ended) {
         self.state().refused.get_or_insert(why);

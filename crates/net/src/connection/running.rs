@@ -157,9 +157,12 @@ impl<'a> Running<'a> {
             // One reading of the clock a round: what is read before a deadline counts as in time.
             let now = self.pool.env.now();
             let read = self.poll_read(cx, now)?;
+            self.heed_mute(now); // what was read may throttle
             self.fill(now, stop);
             let written = self.poll_write(cx, now)?;
             self.expire(now)?;
+            let oldest = self.pipeline.oldest_sent_at();
+            self.lane.flights.note(self.pipeline.len(), oldest);
             if read || written {
                 self.used_at = now;
                 continue;
@@ -182,19 +185,21 @@ impl<'a> Running<'a> {
 
     /// Does what the lane's users ask for, and says whether to stop.
     fn obey(&mut self) -> Option<Ended> {
-        let mut control = self.lane.control();
-        let mute = control.mute_until.take();
+        let control = self.lane.control();
         if control.outboxes.len() != self.outboxes.len() || !same(&control.outboxes, &self.outboxes)
         {
             self.outboxes.clone_from(&control.outboxes);
         }
-        let stop = control.stop;
-        drop(control);
-        if let Some(until) = mute {
-            debug!(event = "throttled");
-            self.pipeline.mute(self.pool.env.now(), until);
+        control.stop
+    }
+
+    fn heed_mute(&mut self, now: Instant) {
+        if let Some(until) = self.lane.news_of_mute()
+            && until > now
+        {
+            debug!(event = "throttled", time = ?(until - now));
+            self.pipeline.mute(now, until);
         }
-        stop
     }
 
     /// Takes requests, each outbox in turn, while there is room.

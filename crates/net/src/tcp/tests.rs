@@ -45,6 +45,7 @@ async fn closed_port() -> SocketAddr {
     listener().await.1
 }
 
+/// Scenario 57: testReconnectAfterAddressChange.
 #[tokio::test]
 async fn a_name_is_resolved_anew_on_each_connect() {
     let names = Arc::new(Names::default());
@@ -63,6 +64,7 @@ async fn a_name_is_resolved_anew_on_each_connect() {
     }
 }
 
+/// Scenario 60: testFailedConnectionToFirstAddress.
 #[tokio::test]
 async fn addresses_are_tried_in_turn_until_one_accepts() {
     let names = Arc::new(Names::default());
@@ -91,6 +93,7 @@ async fn when_all_addresses_refuse_each_is_named() {
     );
 }
 
+/// Scenario 60: testDnsLookupFailure; 0136: a resolver of the caller's.
 #[tokio::test]
 async fn a_name_without_addresses_is_a_failure_to_resolve() {
     let connector = TcpConnector::with_resolver(Arc::new(Names::default()));

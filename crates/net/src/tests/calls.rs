@@ -111,6 +111,7 @@ async fn an_unanswered_call_fails_at_its_deadline_and_closes_the_connection() {
     assert!(peer.request().await.is_none(), "the connection is closed");
 }
 
+/// Scenario 59: 0093.
 #[tokio::test(start_paused = true)]
 async fn a_deadline_behind_an_older_call_spares_the_connection() {
     let mut bench = Bench::new();
@@ -212,6 +213,7 @@ async fn a_lost_connection_tells_sent_from_unsent() {
     assert!(!large.was_sent() && large.is_retriable());
 }
 
+/// Scenario 59: 0047.
 #[tokio::test(start_paused = true)]
 async fn a_transport_that_carries_one_byte_at_a_time_carries_everything() {
     let mut bench = Bench::with_buffer(NetConfig::default(), 1);

@@ -237,6 +237,7 @@ async fn an_answer_that_nobody_asked_for_ends_the_connection() {
     assert!(rest.is_empty());
 }
 
+/// Scenario 61: the downgrade ends.
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_refuses_every_version_is_named_so() {
     let mut bench = Bench::new();

@@ -92,6 +92,7 @@ async fn a_refused_connection_fails_the_call_at_once_with_address_and_reason() {
     );
 }
 
+/// Scenario 58: 0143.
 #[tokio::test(start_paused = true)]
 async fn attempts_back_off_exponentially_with_jitter_up_to_the_maximum() {
     let bench = Bench::new();
@@ -142,6 +143,7 @@ async fn a_call_whose_deadline_is_within_the_backoff_reports_the_last_failure() 
     ));
 }
 
+/// Scenario 60: 0131, testConnectionSetupTimeout; KIP-601.
 #[tokio::test(start_paused = true)]
 async fn the_setup_timeout_grows_with_each_failure_in_a_row() {
     let bench = Bench::new();

@@ -61,12 +61,14 @@ async fn a_broker_like_4_3_1_is_spoken_to_in_the_newest_versions() {
     assert_eq!(negotiated_with(4, true, &apis).await.1, 13);
 }
 
+/// Scenario 61: testUnsupportedApiVersionsRequestWithVersionProvidedByTheBroker.
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_lists_only_apiversions_in_its_refusal_is_asked_again_in_its_version() {
     let apis = [(ApiKey::Metadata, 0, 12)];
     assert_eq!(negotiated_with(3, true, &apis).await.1, 12);
 }
 
+/// Scenario 61: testUnsupportedApiVersionsRequestWithoutVersionProvidedByTheBroker, 0035.
 #[tokio::test(start_paused = true)]
 async fn a_broker_like_2_1_with_an_empty_refusal_is_asked_again_in_version_0() {
     let apis = [(ApiKey::Metadata, 0, 7), (ApiKey::ApiVersions, 0, 2)];

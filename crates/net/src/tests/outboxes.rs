@@ -118,6 +118,25 @@ async fn an_outbox_hears_exactly_once_of_each_request_when_the_connection_ends()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_behind_a_throttled_one_has_its_time_added() {
+    let mut bench = Bench::new();
+    let outbox = Counter::new("a", 2);
+    let lane = bench.pool.lane(&bench.address, Lane::Produce(1)).unwrap();
+    lane.attach(Arc::clone(&outbox) as Arc<dyn Outbox>);
+    let mut peer = bench.accept().await;
+    let (first, _) = peer.asked().await;
+    let (second, _) = peer.asked().await;
+    peer.tell(&first, "throttled").await;
+    settle().await;
+    let until = bench.now() + 9 * SECOND;
+    bench.pool.mute(&bench.address, Lane::Produce(1), until);
+    tokio::time::sleep(13 * SECOND).await;
+    peer.tell(&second, "x").await;
+    settle().await;
+    assert_eq!(*outbox.seen.lock().unwrap(), ["1: answer", "0: answer"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outbox_with_work_keeps_the_lane_trying_and_detached_it_stops() {
     let mut bench = Bench::new();
     bench.mood(Mood::Refuse);

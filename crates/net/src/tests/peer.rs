@@ -105,6 +105,12 @@ impl Bench {
         dials.iter().map(|(_, at)| *at).collect()
     }
 
+    /// Where connections were opened to, in order.
+    pub(super) fn targets(&self) -> Vec<String> {
+        let dials = self.connector.dials.lock().unwrap();
+        dials.iter().map(|(to, _)| to.to_string()).collect()
+    }
+
     pub(super) fn now(&self) -> Instant {
         self.pool.env().now()
     }

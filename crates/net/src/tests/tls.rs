@@ -88,7 +88,10 @@ async fn accept(
 
 /// A call over TLS that should succeed.
 async fn works(tls: TlsConfigBuilder, acceptor: TlsAcceptor) {
-    let mut bench = bench(tls);
+    works_on(bench(tls), acceptor).await;
+}
+
+async fn works_on(mut bench: Bench, acceptor: TlsAcceptor) {
     let asked = bench.ask(&"long ".repeat(20_000), 10 * SECOND);
     let mut peer = accept(&mut bench, acceptor).await.unwrap();
     peer.negotiate().await;
@@ -144,6 +147,22 @@ async fn the_server_name_may_be_set() {
     let authority = Authority::new();
     let acceptor = authority.acceptor("other.test", None);
     works(trusting(&authority).server_name("other.test"), acceptor).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_tunnel_the_advertised_name_is_verified_unless_the_way_has_another() {
+    let authority = Authority::new();
+    let through = |map: &str| {
+        Bench::with(NetConfig {
+            tls: Some(trusting(&authority).build().unwrap()),
+            address_map: map.parse().unwrap(),
+            ..NetConfig::default()
+        })
+    };
+    let bench = through("broker.test=tunnel.test:19092");
+    works_on(bench, authority.acceptor("broker.test", None)).await;
+    let bench = through("broker.test=tunnel.test:19092@other.test");
+    works_on(bench, authority.acceptor("other.test", None)).await;
 }
 
 #[tokio::test(start_paused = true)]

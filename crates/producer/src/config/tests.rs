@@ -67,3 +67,18 @@ fn a_level_that_the_codec_lacks_is_refused() {
     config.compression_level = Some(9);
     config.validate().unwrap();
 }
+
+#[test]
+fn batches_of_no_records_and_flushes_of_nothing_are_refused() {
+    let changes: [fn(&mut ProducerConfig); 3] = [
+        |config| config.batch_records = Some(0),
+        |config| config.flush_records = Some(0),
+        |config| config.flush_bytes = Some(0),
+    ];
+    for change in changes {
+        let mut config = ProducerConfig::default();
+        change(&mut config);
+        let error = config.validate().unwrap_err();
+        assert!(matches!(error, ConfigError::TooSmall { .. }), "{error}");
+    }
+}

@@ -239,7 +239,7 @@ fn sending(
     (id, attempt): (BatchId, AttemptId),
     stamp: Stamp,
 ) -> Looked {
-    let Some(batch) = flight.batch(id) else {
+    let (Some(batch), Some(waited)) = (flight.batch(id), flight.waited(id)) else {
         return Looked::Nothing;
     };
     let sealed = batch.sealed();
@@ -252,6 +252,7 @@ fn sending(
         attempt,
         size: sealed.len(),
         records: sealed.count(),
+        waited,
         pieces: pieces.collect(),
     })
 }

@@ -62,6 +62,8 @@ impl LeaderOutbox {
             version,
             begun: slot.now,
         };
+        let most = shared.config.max_in_flight;
+        shared.metrics.sent(self.node, &flying, most);
         lock(&self.state).in_flight.insert(token, flying);
         Some(Outgoing {
             segments: frame.segments,

@@ -28,6 +28,8 @@ pub(super) struct Returned {
     pub(super) reply: Reply,
     /// Who answered.
     pub(super) from: Option<Address>,
+    /// The level as the coordinator's connection knew it before the call.
+    pub(super) seen: Option<Seen>,
     pub(super) error: Option<Arc<CallError>>,
 }
 
@@ -47,6 +49,23 @@ pub(super) struct Caller {
     pub(super) unstable: bool,
 }
 
+impl Returned {
+    /// There was no connection to make the call on.
+    fn unsent(id: CallId, call: &Call, error: CallError) -> Self {
+        let reply = match failed(call, &error) {
+            Reply::Lost { .. } => Reply::Lost { sent: false },
+            refused => refused,
+        };
+        Self {
+            id,
+            reply,
+            from: None,
+            seen: None,
+            error: Some(Arc::new(error)),
+        }
+    }
+}
+
 impl Caller {
     /// Makes one call and says what came of it.
     pub(super) async fn make(
@@ -55,6 +74,10 @@ impl Caller {
         call: Call,
         offsets: Option<Arc<Offsets>>,
     ) -> Returned {
+        let seen = match self.level_for(&call).await {
+            Ok(seen) => seen,
+            Err(error) => return Returned::unsent(id, &call, error),
+        };
         let outcome = match &call {
             Call::InitProducerId {
                 current,
@@ -80,14 +103,24 @@ impl Caller {
                 id,
                 reply,
                 from: Some(from),
+                seen,
                 error: None,
             },
             Err(error) => Returned {
                 id,
                 reply: failed(&call, &error),
                 from: None,
+                seen,
                 error: Some(Arc::new(error)),
             },
+        }
+    }
+
+    /// The level, before calls after which it may change. The call would open the connection anyway.
+    async fn level_for(&self, call: &Call) -> Result<Option<Seen>, CallError> {
+        match call {
+            Call::InitProducerId { .. } | Call::EndTxn { .. } => self.level().await.map(Some),
+            _ => Ok(None),
         }
     }
 
@@ -97,7 +130,11 @@ impl Caller {
         let cluster = &self.shared.cluster;
         let lane = self.lane();
         let to = cluster.route(&self.coordinator(), lane, deadline).await?;
-        let versions = cluster.pool().versions(&to, lane, deadline).await?;
+        let versions = cluster.pool().versions(&to, lane, deadline).await;
+        let versions = versions.inspect_err(|_| {
+            let kind = CoordinatorKind::Transaction;
+            cluster.forget_coordinator(kind, &self.transactional_id, &to);
+        })?;
         let level = match versions.finalized("transaction.version") {
             Some(2..) => Level::V2,
             _ => Level::V1,

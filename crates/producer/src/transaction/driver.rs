@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future};
 use milena_net::Address;
+use milena_proto::backoff::Backoff;
 use milena_proto::transaction::{Call, CallId, Cause, Coordinator, Event, Outcome, Reply, State};
 use milena_rpc::{CallError, CoordinatorKind};
 
@@ -31,6 +32,9 @@ pub(crate) struct TransactionDriver {
     /// Looks the cluster's level up.
     level: Option<BoxFuture<'static, Result<Seen, CallError>>>,
     seen: Option<Seen>,
+    /// When it is looked up again, and how long the next wait is.
+    level_at: Option<Instant>,
+    backoff: Backoff,
     /// Waits for the batches of a transaction that ends.
     draining: Option<BoxFuture<'static, ()>>,
     /// Who answered last.
@@ -54,16 +58,18 @@ impl TransactionDriver {
             unstable: config.two_phase_commit,
         };
         Self {
-            shared,
             state,
             caller,
             calls: FuturesUnordered::new(),
             level: None,
             seen: None,
+            level_at: None,
+            backoff: Backoff::new(shared.config.retry_backoff, shared.config.retry_backoff_max),
             draining: None,
             coordinator: None,
             group: None,
             leave_at: None,
+            shared,
         }
     }
 
@@ -113,14 +119,19 @@ impl TransactionDriver {
     fn next_timer(&self) -> Option<Instant> {
         let inner = lock(&self.state.inner);
         let deadline = inner.ending.and_then(|ending| ending.deadline);
-        let timers = [inner.core.poll_timeout(), deadline, self.leave_at];
+        let timers = [
+            inner.core.poll_timeout(),
+            deadline,
+            self.leave_at,
+            self.level_at,
+        ];
         timers.into_iter().flatten().min()
     }
 
     /// Does all that can be done now.
     fn advance(&mut self, now: Instant) {
         loop {
-            self.start();
+            self.start(now);
             let approached = self.approach_end(now);
             let (events, calls) = self.poll();
             if events.is_empty() && calls.is_empty() && !approached {
@@ -144,9 +155,10 @@ impl TransactionDriver {
     }
 
     /// Begins the core's life, once the cluster's level is known.
-    fn start(&mut self) {
+    fn start(&mut self, now: Instant) {
         let mut inner = lock(&self.state.inner);
-        if inner.starts.is_none() || self.level.is_some() {
+        self.level_at = self.level_at.filter(|at| *at > now);
+        if inner.starts.is_none() || self.level.is_some() || self.level_at.is_some() {
             return;
         }
         let Some(seen) = self.seen else {
@@ -170,8 +182,13 @@ impl TransactionDriver {
             Ok(seen) => self.see(seen),
             Err(error) => {
                 self.note(&Arc::new(error));
-                // Asked again with the next wait of a caller.
-                lock(&self.state.inner).starts = None;
+                let wait = self.backoff.next(self.shared.random());
+                self.level_at = Some(self.shared.now() + wait);
+                let mut inner = lock(&self.state.inner);
+                if inner.broken.is_some() {
+                    inner.starts = None;
+                }
+                drop(inner);
                 self.state.changed.notify_waiters();
             }
         }
@@ -226,6 +243,9 @@ impl TransactionDriver {
         match &returned.error {
             Some(error) => self.note(error),
             None => lock(&self.state.inner).broken = None,
+        }
+        if let Some(seen) = returned.seen {
+            self.see(seen);
         }
         let (now, random) = (self.shared.now(), self.shared.random());
         let mut inner = lock(&self.state.inner);
@@ -324,10 +344,11 @@ impl TransactionDriver {
         }
         if ending.commit && state == State::MustAbort {
             let cause = lock(&self.state.inner).cause.clone();
-            if let Some(cause) = cause {
+            // Without a cause its event is still to come.
+            return cause.is_some_and(|cause| {
                 self.handle_must_abort(&cause);
-                return true;
-            }
+                true
+            });
         }
         if !ending.commit && !self.state.is_stopped() {
             self.give_up();
@@ -359,6 +380,8 @@ impl TransactionDriver {
                     ending.told = true;
                 }
             }
+            // It has failed at this moment, which its event says.
+            Err(_) if matches!(inner.core.state(), State::MustAbort | State::Fatal) => {}
             Err(misuse) => {
                 tracing::error!(%misuse, "a transaction cannot be ended");
                 inner.ending = None;

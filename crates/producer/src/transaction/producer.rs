@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use milena_proto::transaction::{Complete, State, Token};
 use milena_rpc::Cluster;
@@ -13,6 +13,9 @@ use super::state::{Coordination, Finish, Inner, Start};
 use super::{BeginError, Transaction, TransactionConfig, TransactionDriver};
 use crate::shared::{Phase, Shared, lock};
 use crate::{CloseReport, ConfigError, Producer, ProducerConfig};
+
+/// More than a task takes to notice what has changed.
+const HEARS: Duration = Duration::from_secs(1);
 
 /// A producer whose records belong to transactions, one at a time. Clones share everything.
 ///
@@ -110,11 +113,12 @@ impl TransactionalProducer {
         let state = &self.handle.state;
         {
             let mut inner = lock(&state.inner);
-            inner.finished = None;
             match inner.core.state() {
                 State::Uninitialised => inner.starts = Some(Start::Resume(token, complete)),
                 _ => inner.core.resume(token, complete)?,
             }
+            inner.finished = None;
+            inner.broken = None;
             state.notify.notify_one();
         }
         let ended = state.wait_until(deadline, |inner| {
@@ -135,7 +139,9 @@ impl TransactionalProducer {
             None => {
                 lock(&state.inner).core.handle_deadline();
                 state.notify.notify_one();
-                Err(BeginError::InDoubt(token))
+                // Its task says so too, at once unless the producer was closed.
+                let heard = state.wait_until(shared.now() + HEARS, |inner| inner.in_doubt());
+                Err(BeginError::InDoubt(heard.await.unwrap_or(token)))
             }
         }
     }

@@ -91,7 +91,7 @@ impl Sequencer {
             .push_back(Event::Bumped(Bump { from, to, reason }));
     }
 
-    fn unstamp(&mut self) {
+    pub(super) fn unstamp(&mut self) {
         self.settling = None;
         let clean = |entry: &&mut Entry| entry.success.is_none();
         let stamped = self.stamped();

@@ -125,8 +125,8 @@ impl Pipeline {
         request
     }
 
-    /// Sends nothing before `until`, because the broker does not read before that (KIP-219), and
-    /// has as much more patience with what is on its way.
+    /// Sends nothing before `until`, because the broker does not read before that (KIP-219): the
+    /// deadlines of what is on its way move by as much.
     pub fn mute(&mut self, now: Instant, until: Instant) {
         let until = self.muted_until.map_or(until, |old| old.max(until));
         let from = self.muted_until.map_or(now, |old| old.max(now));
@@ -134,7 +134,15 @@ impl Pipeline {
         self.muted_until = Some(until);
         for waiting in &mut self.queue {
             waiting.patience = waiting.patience.checked_add(more).unwrap_or(until);
+            if !waiting.abandoned {
+                waiting.deadline = waiting.deadline.checked_add(more).unwrap_or(until);
+            }
         }
+    }
+
+    /// When the oldest unanswered request was sent.
+    pub fn oldest_sent_at(&self) -> Option<Instant> {
+        self.queue.front().map(|waiting| waiting.sent_at)
     }
 
     /// Takes a frame, which must answer the oldest request.

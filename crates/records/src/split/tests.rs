@@ -24,8 +24,10 @@ fn split(batch: &SealedBatch) -> Result<Vec<SealedBatch>, SplitError> {
     split.map(|(parts, _)| parts)
 }
 
-/// Timestamp, key, value and number of headers of each record.
-fn contents(batch: &SealedBatch) -> Vec<(i64, Option<Vec<u8>>, Vec<u8>, usize)> {
+/// Timestamp, key, value and number of headers.
+type Contents = (i64, Option<Vec<u8>>, Vec<u8>, usize);
+
+fn contents(batch: &SealedBatch) -> Vec<Contents> {
     let checked = batch.read(&mut Decompressor::new()).unwrap();
     let all = checked.iter().map(|record| {
         let key = record.key.map(<[u8]>::to_vec);

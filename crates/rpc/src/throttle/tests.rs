@@ -28,18 +28,3 @@ fn apis_without_client_side_throttling_are_never_muted() {
     };
     assert_eq!(time::<AddRaftVoterRequest>(&answer, 0), None);
 }
-
-#[test]
-fn a_mute_concerns_one_connection_and_ends() {
-    #[allow(clippy::disallowed_methods)]
-    let now = Instant::now();
-    let (one, other) = (Address::new("a", 1), Address::new("b", 1));
-    let mutes = Mutes::default();
-    mutes.mute(&one, Lane::Main, now, Duration::from_millis(100));
-    mutes.mute(&one, Lane::Main, now, Duration::from_millis(50));
-    let end = now + Duration::from_millis(100);
-    assert_eq!(mutes.until(&one, Lane::Main, now), Some(end));
-    assert_eq!(mutes.until(&one, Lane::Slow, now), None);
-    assert_eq!(mutes.until(&other, Lane::Main, now), None);
-    assert_eq!(mutes.until(&one, Lane::Main, end), None);
-}

@@ -41,8 +41,9 @@ type Script = dyn Fn(&Ask) -> Option<Bytes> + Send + Sync;
 pub(crate) struct Peers {
     hosts: Mutex<Vec<Str>>,
     script: Box<Script>,
-    log: Mutex<Vec<(Str, ApiKey)>>,
+    log: Mutex<Vec<(Str, ApiKey, Instant)>>,
     open: AtomicUsize,
+    opened: Mutex<Vec<Str>>,
 }
 
 impl std::fmt::Debug for Peers {
@@ -65,6 +66,7 @@ impl Connector for Memory {
             if !peers.hosts.lock().unwrap().contains(&host) {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
+            peers.opened.lock().unwrap().push(host.clone());
             let (ours, theirs) = tokio::io::duplex(1 << 20);
             tokio::spawn(serve(peers, host, theirs));
             Ok(Box::new(ours) as BoxedTransport)
@@ -94,7 +96,7 @@ async fn serve(peers: Arc<Peers>, host: Str, mut stream: DuplexStream) {
         let answer = if key == ApiKey::ApiVersions {
             ask.answer(&versions())
         } else {
-            peers.log.lock().unwrap().push((host.clone(), key));
+            peers.note(&host, key);
             (peers.script)(&ask)
         };
         if let Some(answer) = answer
@@ -129,6 +131,7 @@ impl Peers {
             script: Box::new(script),
             log: Mutex::default(),
             open: AtomicUsize::new(0),
+            opened: Mutex::default(),
         })
     }
 
@@ -139,9 +142,26 @@ impl Peers {
 
     /// How many requests of this kind came, to all hosts or one.
     pub(crate) fn count(&self, key: ApiKey, host: Option<&str>) -> usize {
+        self.times(key, host).len()
+    }
+
+    /// When requests of this kind came, to all hosts or one.
+    pub(crate) fn times(&self, key: ApiKey, host: Option<&str>) -> Vec<Instant> {
         let log = self.log.lock().unwrap();
-        let fits = |(to, api): &&(Str, ApiKey)| *api == key && host.is_none_or(|host| *to == *host);
-        log.iter().filter(fits).count()
+        let fits = |to: &Str, api| api == key && host.is_none_or(|host| *to == *host);
+        let fitting = log.iter().filter(|(to, api, _)| fits(to, *api));
+        fitting.map(|(_, _, at)| *at).collect()
+    }
+
+    fn note(&self, host: &Str, key: ApiKey) {
+        let entry = (host.clone(), key, within(0));
+        self.log.lock().unwrap().push(entry);
+    }
+
+    /// How many connections there were to a host.
+    pub(crate) fn opened(&self, host: &str) -> usize {
+        let opened = self.opened.lock().unwrap();
+        opened.iter().filter(|to| **to == *host).count()
     }
 
     pub(crate) fn open_connections(&self) -> usize {
@@ -149,7 +169,11 @@ impl Peers {
     }
 
     pub(crate) fn env(self: &Arc<Self>) -> Environment {
-        Environment::seeded(7, Arc::new(Memory(Arc::clone(self))))
+        self.env_of(7)
+    }
+
+    pub(crate) fn env_of(self: &Arc<Self>, seed: u64) -> Environment {
+        Environment::seeded(seed, Arc::new(Memory(Arc::clone(self))))
     }
 
     pub(crate) async fn connect(self: &Arc<Self>, bootstrap: &[&str]) -> Cluster {
@@ -179,6 +203,7 @@ pub(crate) struct Picture {
     pub(crate) brokers: Vec<(i32, &'static str)>,
     /// Topics by name, with each partition's leader and epoch.
     pub(crate) topics: Vec<(&'static str, Vec<(i32, i32)>)>,
+    pub(crate) cluster_id: &'static str,
 }
 
 impl Picture {
@@ -197,7 +222,7 @@ impl Picture {
             });
         ask.answer(&MetadataResponse {
             brokers: brokers.collect(),
-            cluster_id: Some("scripted".into()),
+            cluster_id: Some(self.cluster_id.into()),
             controller_id: self.brokers[0].0,
             topics: names.map(|topic| self.topic(topic.name.unwrap())).collect(),
             ..MetadataResponse::default()

@@ -71,7 +71,8 @@ impl Plan {
         let fail_after = odds(&[0, 6, 15]);
         let not_sent = odds(&[0, 15, 40]);
         let level = dice.pick(&[Level::V1, Level::V2]);
-        Self {
+        let lossy = dice.one_in(3);
+        let plan = Self {
             steps,
             partitions: 1 + dice.index(3),
             level: if old { Level::V1 } else { level },
@@ -92,6 +93,23 @@ impl Plan {
             reject,
             fail_after,
             not_sent,
+        };
+        if lossy { plan.only_lossy() } else { plan }
+    }
+
+    /// The same with connections as the only trouble, and one epoch for as long as possible: what is
+    /// late finds the next transaction open.
+    fn only_lossy(self) -> Self {
+        Self {
+            partitions: 1,
+            level: Level::V1,
+            first_epoch: 0,
+            timeout: Duration::from_secs(20),
+            cut: 20,
+            late: self.late.max(4),
+            deadline: self.deadline,
+            give_up: self.give_up,
+            ..self.healed()
         }
     }
 

@@ -68,6 +68,16 @@ fn a_batch_in_doubt_takes_the_identity_with_it() {
 }
 
 #[test]
+fn a_recreated_topic_gets_clean_batches_under_the_same_identity() {
+    let mut bench = proven();
+    let [batch] = bench.fly();
+    bench.tell(batch, answered(ErrorCode::UnknownTopicId));
+    assert_eq!(bench.replace_topic(), []);
+    bench.seal(1);
+    assert_eq!(bench.sent(), [(1, 0, 0)], "it has no state yet");
+}
+
+#[test]
 fn a_sequence_that_the_broker_does_not_expect_fails_the_batch() {
     let mut bench = proven();
     let [batch] = bench.fly();

@@ -157,17 +157,14 @@ fn an_abandoned_request_that_becomes_the_oldest_gets_its_time_once_more() {
     );
 }
 
+/// Scenario 62.
 #[test]
-fn a_throttle_stops_sending_and_prolongs_the_patience_but_not_the_call() {
+fn a_throttle_stops_sending_and_moves_the_deadlines_of_what_was_sent() {
     let mut bench = Bench::new(5);
     let first = bench.send(0, 5);
     bench.pipeline.mute(bench.at(1), bench.at(11));
     assert!(!bench.pipeline.has_room(bench.at(10)));
     assert!(bench.pipeline.has_room(bench.at(11)));
-    assert_eq!(
-        bench.pipeline.handle_timeout(bench.at(5)),
-        Some(Expiry::Abandon(first))
-    );
     assert_eq!(bench.pipeline.handle_timeout(bench.at(14)), None);
     assert_eq!(
         bench.pipeline.handle_timeout(bench.at(15)),
@@ -182,12 +179,26 @@ fn overlapping_throttles_count_once() {
     bench.pipeline.mute(bench.at(1), bench.at(11));
     bench.pipeline.mute(bench.at(2), bench.at(11));
     bench.pipeline.mute(bench.at(2), bench.at(6));
-    assert_eq!(
-        bench.pipeline.handle_timeout(bench.at(5)),
-        Some(Expiry::Abandon(first))
-    );
+    assert_eq!(bench.pipeline.handle_timeout(bench.at(14)), None);
     assert_eq!(
         bench.pipeline.handle_timeout(bench.at(15)),
+        Some(Expiry::Close(first))
+    );
+}
+
+#[test]
+fn a_throttle_does_not_bring_back_a_call_that_was_given_up() {
+    let mut bench = Bench::new(5);
+    let first = bench.send(0, 9);
+    let second = bench.send(0, 5);
+    assert_eq!(
+        bench.pipeline.handle_timeout(bench.at(5)),
+        Some(Expiry::Abandon(second))
+    );
+    bench.pipeline.mute(bench.at(6), bench.at(16));
+    assert_eq!(bench.pipeline.handle_timeout(bench.at(18)), None);
+    assert_eq!(
+        bench.pipeline.handle_timeout(bench.at(19)),
         Some(Expiry::Close(first))
     );
 }
