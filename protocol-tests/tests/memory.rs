@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use allocation_counter::measure;
 use milena_broker::{Broker, Verdict};
@@ -21,6 +21,7 @@ use milena_producer::{Producer, ProducerConfig, Record, TrySendError};
 use milena_rpc::{Cluster, ClusterConfig};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 const NODES: usize = 3;
 const MEMORY: usize = 8 * 1024 * 1024;
@@ -98,7 +99,7 @@ async fn overload(bootstrap: &str, config: ProducerConfig) -> usize {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let deadline = Instant::now() + Duration::from_millis(10);
-    let report = producer.close(deadline).await;
+    let report = producer.close(deadline.into_std()).await;
     assert_eq!(report.delivered, 0);
     accepted
 }

@@ -40,7 +40,7 @@ use run::Report;
 const SEEDS: u64 = 40;
 const FULL_SEEDS: u64 = 3_000;
 const FAILING_SEEDS: u64 = 4;
-const FULL_FAILING_SEEDS: u64 = 700;
+const FULL_FAILING_SEEDS: u64 = 450;
 
 fn run(seed: u64, load: Load) -> Report {
     run::run(seed, &Plan::from_seed(seed, load))

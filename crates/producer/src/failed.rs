@@ -182,6 +182,11 @@ impl FailedBatch {
         }
     }
 
+    /// What it holds in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.sealed.as_ref().map_or(0, SealedBatch::len)
+    }
+
     /// The error of the record with this index among those that share the cell.
     pub(crate) fn error_of(self: &Arc<Self>, index: u32) -> DeliveryError {
         DeliveryError {

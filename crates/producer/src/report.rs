@@ -6,8 +6,11 @@ use milena_proto::sequencer::Fate;
 
 use crate::FailedBatch;
 
-/// At most so many failed batches are kept for the next report: they hold their records' memory.
+/// At most so many failed batches are kept for the next report.
 const KEPT: usize = 16;
+/// They hold their records' memory, which `buffer_memory` does not count any more: from the second on
+/// they have to fit into this part of it.
+pub(crate) const KEPT_PART: usize = 32;
 
 /// What became of records since the report before: counts, and the first failed batches.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +22,10 @@ pub struct DeliveryReport {
     pub not_written: u64,
     /// Records that failed and may be in the log.
     pub maybe_written: u64,
-    /// The first failed batches, at most 16. `on_failed_batch` sees all of them.
+    /// The first failed batches: one, and up to 16 if those after it take no more than a thirty-second
+    /// of `buffer_memory`. `on_failed_batch` sees all of them.
     pub failures: Vec<Arc<FailedBatch>>,
+    kept_bytes: usize,
 }
 
 /// What [`Producer::close`](crate::Producer::close) reports.
@@ -37,13 +42,17 @@ impl DeliveryReport {
         self.delivered += u64::from(records);
     }
 
-    pub(crate) fn count_failed(&mut self, batch: &Arc<FailedBatch>) {
+    /// Counts a failed batch, and keeps it if it is the first or these bytes have room for it.
+    pub(crate) fn count_failed(&mut self, batch: &Arc<FailedBatch>, room: usize) {
         let records = u64::from(batch.len());
         match batch.fate() {
             Fate::NotWritten => self.not_written += records,
             Fate::MaybeWritten => self.maybe_written += records,
         }
-        if self.failures.len() < KEPT {
+        let first = self.failures.is_empty();
+        let kept_bytes = self.kept_bytes + batch.bytes();
+        if first || (self.failures.len() < KEPT && kept_bytes <= room) {
+            self.kept_bytes = if first { 0 } else { kept_bytes };
             self.failures.push(Arc::clone(batch));
         }
     }

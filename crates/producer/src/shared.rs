@@ -18,6 +18,7 @@ use crate::flight::{Settled, Travelling};
 use crate::metrics::Metrics;
 use crate::outbox::LeaderOutbox;
 use crate::partition::{Partition, Turn};
+use crate::report::KEPT_PART;
 use crate::seal::Sealers;
 use crate::topic::TopicState;
 use crate::transaction::Coordination;
@@ -388,7 +389,8 @@ impl Shared {
     /// Counts and tells before the receipts resolve, so that whoever they wake sees the counts.
     fn announce(&self, failed: FailedBatch) -> Arc<FailedBatch> {
         let failed = Arc::new(failed);
-        lock(&self.report).count_failed(&failed);
+        let room = self.config.buffer_memory / KEPT_PART;
+        lock(&self.report).count_failed(&failed, room);
         if let Some(hook) = &self.config.on_failed_batch
             && !std::thread::panicking()
         {
