@@ -3,11 +3,6 @@
 //!
 //! The brokers run on a thread of their own, whose memory does not count.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the broker stands still in real time"
-)]
-
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;

@@ -69,7 +69,6 @@ enum Verdict {
     DoesNotCompile,
 }
 
-#[expect(clippy::disallowed_methods, reason = "it waits for other processes")]
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let root = crate::root();
     let target =
@@ -189,7 +188,6 @@ fn compiles(copy: &Path, test: &Test) -> Result<bool> {
     Ok(status.context("cannot run cargo")?.success())
 }
 
-#[expect(clippy::disallowed_methods, reason = "it waits for other processes")]
 fn passes(copy: &Path, test: &Test) -> Result<bool> {
     let mut running = cargo(copy, test)
         .args(test.arguments)
