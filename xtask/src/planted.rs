@@ -141,7 +141,7 @@ fn bugs(dir: &Path, wanted: &[String]) -> Result<Vec<Planted>> {
 fn plant(copy: &Path, bug: &Planted) -> Result<Verdict> {
     // Or git would take the copy for a part of the repository, and apply nothing.
     let applied = Command::new("git")
-        .args(["apply", "--whitespace=nowarn"])
+        .args(["apply", "-C1", "--whitespace=nowarn"])
         .arg(&bug.patch)
         .current_dir(copy)
         .env("GIT_CEILING_DIRECTORIES", copy.parent().unwrap_or(copy))
