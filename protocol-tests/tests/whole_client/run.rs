@@ -198,6 +198,8 @@ impl Run {
 
     /// Once everything is healed, everything is delivered.
     async fn peace(&mut self) {
+        // Requests that were delayed before still hold up their connections, or end them.
+        sleep(Duration::from_secs(12)).await;
         let writing = join_all(self.writers.iter_mut().map(Writer::write_in_peace));
         writing.await;
     }
