@@ -19,6 +19,10 @@ const HEARS: Duration = Duration::from_secs(1);
 
 /// A producer whose records belong to transactions, one at a time. Clones share everything.
 ///
+/// Brokers before Kafka 3.6 do not check that a batch belongs to an open transaction: there, a request
+/// that was lost and is executed only after its transaction was aborted can become visible with the
+/// next one, whatever a client does (KIP-890 ended that).
+///
 /// Nothing is sent before the first [`begin`](Self::begin) or [`init`](Self::init), which fences
 /// other producers with the same transactional id and aborts what they left open.
 #[derive(Clone)]
